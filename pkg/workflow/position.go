@@ -1,0 +1,62 @@
+package workflow
+
+import (
+	"unicode/utf8"
+
+	"github.com/comfyctl/comfyctl/internal/diag"
+)
+
+// locator turns byte offsets into lines and columns. Offsets are asked for in
+// nearly ascending order, so it walks on from the last one and only starts
+// over, at the nearest mark, when asked for an earlier one.
+type locator struct {
+	file  string
+	src   []byte
+	last  diag.Position
+	marks []diag.Position
+}
+
+// markEvery is how many bytes lie between two marks.
+const markEvery = 4096
+
+func newLocator(file string, src []byte, from int) *locator {
+	start := diag.Position{Line: 1, Column: 1, Offset: from}
+	return &locator{file: file, src: src, last: start, marks: []diag.Position{start}}
+}
+
+func (l *locator) at(offset int) diag.Position {
+	offset = min(offset, len(l.src))
+	p := l.last
+	if offset < p.Offset {
+		p = l.marks[0]
+		for i := len(l.marks) - 1; i >= 0; i-- {
+			if l.marks[i].Offset <= offset {
+				p = l.marks[i]
+				break
+			}
+		}
+	}
+	for p.Offset < offset {
+		if c := l.src[p.Offset]; c == '\n' {
+			p.Line++
+			p.Column = 1
+			p.Offset++
+		} else if c < utf8.RuneSelf {
+			p.Column++
+			p.Offset++
+		} else {
+			_, n := utf8.DecodeRune(l.src[p.Offset:])
+			p.Column++
+			p.Offset += n
+		}
+		if p.Offset-l.marks[len(l.marks)-1].Offset >= markEvery {
+			l.marks = append(l.marks, p)
+		}
+	}
+	l.last = p
+	return p
+}
+
+func (l *locator) span(start, end int) diag.Span {
+	return diag.Span{File: l.file, Start: l.at(start), End: l.at(end)}
+}
