@@ -1,0 +1,9 @@
+package comfy
+
+import "syscall"
+
+// processGroup gives the child a group of its own, so that what it starts can
+// be ended with it, and lets it die with us.
+func processGroup() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
