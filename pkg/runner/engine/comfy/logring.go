@@ -15,7 +15,8 @@ const maxLine = 4096
 var colours = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]")
 
 // logRing splits the engine's output into lines, remembers the last ones and
-// tells watchers. A carriage return ends a line too: progress bars use it.
+// tells watchers. A carriage return ends a line too: progress bars use it. One
+// goroutine writes at a time.
 type logRing struct {
 	mu       sync.Mutex
 	raw      io.Writer
@@ -36,11 +37,12 @@ func newLogRing(lines int, raw io.Writer) *logRing {
 
 // Write never fails: a full disk behind raw must not stop the engine.
 func (r *logRing) Write(b []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	// Outside the lock: a reader of raw that is slow must not hold up tail.
 	if r.raw != nil {
 		_, _ = r.raw.Write(b)
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.partial = append(r.partial, b...)
 	for {
 		i := bytes.IndexAny(r.partial, "\r\n")
