@@ -1,0 +1,391 @@
+package service
+
+import (
+	"fmt"
+	"reflect"
+	"sort"
+	"strconv"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/comfyctl/comfyctl/internal/diag"
+)
+
+// place is where a value stands.
+type place struct{ key, value diag.Span }
+
+// decoder walks YAML nodes and Go structs side by side. Every value's place is
+// kept under its JSON pointer.
+type decoder struct {
+	*document
+	places map[string]place
+}
+
+// shaped is a type with short forms: it says which mapping a node stands for.
+type shaped interface {
+	decodeYAML(d *decoder, n *yaml.Node, at string)
+}
+
+func (d *decoder) decode(n *yaml.Node, v reflect.Value, at string) {
+	n = resolve(n)
+	if isNull(n) {
+		return
+	}
+	if v.CanAddr() {
+		switch t := v.Addr().Interface().(type) {
+		case shaped:
+			t.decodeYAML(d, n, at)
+			return
+		case scalar:
+			d.scalar(n, t, at)
+			return
+		}
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		p := reflect.New(v.Type().Elem())
+		d.decode(n, p.Elem(), at)
+		v.Set(p)
+	case reflect.Struct:
+		d.mapping(n, v, at)
+	case reflect.Slice:
+		d.list(n, v, at)
+	case reflect.String:
+		if s, ok := d.text(n, at); ok {
+			v.SetString(s)
+		}
+	case reflect.Bool:
+		d.boolean(n, v, at)
+	case reflect.Int:
+		d.integer(n, v, at)
+	default:
+		panic("service: no decoder for " + v.Type().String())
+	}
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
+
+func resolve(n *yaml.Node) *yaml.Node {
+	for i := 0; n.Kind == yaml.AliasNode && i < 100; i++ {
+		n = n.Alias
+	}
+	return n
+}
+
+func kindName(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	return "a value"
+}
+
+// field is one key of a struct.
+type field struct {
+	key, check, enum, kind string
+	index                  int
+}
+
+func fields(t reflect.Type) []field {
+	var list []field
+	for i := range t.NumField() {
+		f := t.Field(i)
+		key := f.Tag.Get("yaml")
+		if key == "" || key == "-" {
+			continue
+		}
+		list = append(list, field{key: key, check: f.Tag.Get("check"), enum: f.Tag.Get("enum"), kind: f.Tag.Get("kind"), index: i})
+	}
+	return list
+}
+
+// mapping decodes a struct: known keys only, each once.
+func (d *decoder) mapping(n *yaml.Node, v reflect.Value, at string) {
+	if n.Kind != yaml.MappingNode {
+		d.add(n, "CY002", at, "%s is %s, a mapping is wanted", named(at), kindName(n))
+		return
+	}
+	known := fields(v.Type())
+	byKey := map[string]field{}
+	var names []string
+	for _, f := range known {
+		byKey[f.key] = f
+		names = append(names, f.key)
+	}
+	seen := map[string]*yaml.Node{}
+	for _, p := range d.pairs(n) {
+		key := p.key.Value
+		if first, ok := seen[key]; ok {
+			d.twice(p.key, first, at)
+			continue
+		}
+		seen[key] = p.key
+		f, ok := byKey[key]
+		if !ok {
+			if !strings.HasPrefix(key, "x-") {
+				d.unknownKey(p.key, at, names)
+			}
+			continue
+		}
+		here := pointer(at, key)
+		d.keep(here, p.key, p.value)
+		d.field(p.value, v.Field(f.index), f, here)
+	}
+	for _, f := range known {
+		if required(f.check) && seen[f.key] == nil {
+			d.add(n, "CY008", at, "%s lacks `%s`", named(at), f.key)
+		}
+	}
+}
+
+func required(check string) bool {
+	return check == "required" || strings.HasPrefix(check, "required,")
+}
+
+// field decodes one value and applies the checks of its tag.
+func (d *decoder) field(n *yaml.Node, v reflect.Value, f field, at string) {
+	if f.kind == "named" {
+		d.named(n, v, at)
+		return
+	}
+	before := len(d.found)
+	d.decode(n, v, at)
+	if len(d.found) > before || isNull(resolve(n)) {
+		return
+	}
+	d.check(resolve(n), v, f, at)
+}
+
+func (d *decoder) check(n *yaml.Node, v reflect.Value, f field, at string) {
+	if f.enum != "" {
+		d.enum(n, v, strings.Split(f.enum, "|"), at)
+	}
+	for _, c := range strings.Split(f.check, ",") {
+		name, arg, _ := strings.Cut(c, "=")
+		switch name {
+		case "min", "max":
+			limit, _ := strconv.ParseInt(arg, 10, 64)
+			if v.Kind() == reflect.Pointer {
+				v = v.Elem()
+			}
+			if got := v.Int(); name == "min" && got < limit || name == "max" && got > limit {
+				d.add(n, "CY007", at, "`%s` is %d, the %simum is %d", f.key, got, name, limit)
+			}
+		case "secret":
+			if s := v.String(); !forms["secret"].re.MatchString(s) {
+				d.add(n, "CS001", at, "`%s` looks like a secret's value", f.key)
+				d.label("a name goes here; the value comes from the environment")
+				d.help("write the name of a secret listed under `secrets:`, such as HF_TOKEN")
+			}
+		default:
+			if form, ok := forms[name]; ok && !form.re.MatchString(v.String()) {
+				d.add(n, "CY006", at, "`%s` is not %s", f.key, form.want)
+			}
+		}
+	}
+}
+
+func (d *decoder) enum(n *yaml.Node, v reflect.Value, allowed []string, at string) {
+	one := func(n *yaml.Node, got string) {
+		for _, a := range allowed {
+			if a == got {
+				return
+			}
+		}
+		d.add(n, "CY007", at, "%s is %q", named(at), got)
+		d.label("one of " + strings.Join(allowed, ", "))
+		d.suggest(got, allowed)
+	}
+	if v.Kind() == reflect.Slice {
+		for i := range v.Len() {
+			if n.Kind == yaml.SequenceNode && i < len(n.Content) {
+				one(resolve(n.Content[i]), v.Index(i).String())
+			}
+		}
+		return
+	}
+	one(n, v.String())
+}
+
+// named decodes a mapping into a slice of structs with a Name field, in the
+// order of the file.
+func (d *decoder) named(n *yaml.Node, v reflect.Value, at string) {
+	n = resolve(n)
+	if isNull(n) {
+		return
+	}
+	if n.Kind != yaml.MappingNode {
+		d.add(n, "CY002", at, "%s is %s, a mapping from names is wanted", named(at), kindName(n))
+		return
+	}
+	seen := map[string]*yaml.Node{}
+	for _, p := range d.pairs(n) {
+		key := p.key.Value
+		if first, ok := seen[key]; ok {
+			d.twice(p.key, first, at)
+			continue
+		}
+		seen[key] = p.key
+		here := pointer(at, key)
+		d.keep(here, p.key, p.value)
+		item := reflect.New(v.Type().Elem()).Elem()
+		d.item(p.value, item, here)
+		item.FieldByName("Name").SetString(key)
+		v.Set(reflect.Append(v, item))
+	}
+}
+
+// item decodes one named entry, which may be a bare value where the struct has
+// a first field of that kind.
+func (d *decoder) item(n *yaml.Node, v reflect.Value, at string) {
+	n = resolve(n)
+	short := map[reflect.Type]bool{
+		reflect.TypeFor[Pair](): true, reflect.TypeFor[Level](): true,
+		reflect.TypeFor[Output](): true,
+	}
+	if n.Kind == yaml.ScalarNode && !isNull(n) && short[v.Type()] {
+		f := fields(v.Type())[0]
+		d.keep(pointer(at, f.key), nil, n)
+		d.field(n, v.Field(f.index), f, at)
+		return
+	}
+	if env, ok := v.Addr().Interface().(*Environment); ok {
+		d.environment(n, env, at)
+		return
+	}
+	d.decode(n, v, at)
+}
+
+func (d *decoder) list(n *yaml.Node, v reflect.Value, at string) {
+	if n.Kind != yaml.SequenceNode {
+		d.add(n, "CY002", at, "%s is %s, a list is wanted", named(at), kindName(n))
+		if n.Kind == yaml.ScalarNode {
+			d.help("write [" + n.Value + "]")
+		}
+		return
+	}
+	for i, c := range n.Content {
+		here := pointer(at, strconv.Itoa(i))
+		d.keep(here, nil, c)
+		item := reflect.New(v.Type().Elem()).Elem()
+		d.decode(c, item, here)
+		v.Set(reflect.Append(v, item))
+	}
+}
+
+// text takes a scalar as it is written: 3.10 stays 3.10, and 9614e93 is no
+// number.
+func (d *decoder) text(n *yaml.Node, at string) (string, bool) {
+	if n.Kind != yaml.ScalarNode {
+		d.add(n, "CY002", at, "%s is %s, a text is wanted", named(at), kindName(n))
+		return "", false
+	}
+	return n.Value, true
+}
+
+var oldBooleans = map[string]bool{"yes": true, "on": true, "y": true, "no": false, "off": false, "n": false}
+
+func (d *decoder) boolean(n *yaml.Node, v reflect.Value, at string) {
+	if n.Kind != yaml.ScalarNode {
+		d.add(n, "CY002", at, "%s is %s, true or false is wanted", named(at), kindName(n))
+		return
+	}
+	if b, err := strconv.ParseBool(n.Value); err == nil && n.Tag == "!!bool" {
+		v.SetBool(b)
+		return
+	}
+	if b, ok := oldBooleans[strings.ToLower(n.Value)]; ok {
+		v.SetBool(b)
+		d.add(n, "CY011", at, "`%s` is a text in YAML 1.2", n.Value)
+		d.help("write " + strconv.FormatBool(b))
+		d.fix("write "+strconv.FormatBool(b), n, strconv.FormatBool(b))
+		return
+	}
+	d.add(n, "CY004", at, "%s is %q, true or false is wanted", named(at), n.Value)
+}
+
+func (d *decoder) integer(n *yaml.Node, v reflect.Value, at string) {
+	i, err := strconv.ParseInt(n.Value, 10, 64)
+	if n.Kind != yaml.ScalarNode || err != nil {
+		what := kindName(n)
+		if n.Kind == yaml.ScalarNode {
+			what = strconv.Quote(n.Value)
+		}
+		d.add(n, "CY004", at, "%s is %s, a whole number is wanted", named(at), what)
+		return
+	}
+	v.SetInt(i)
+}
+
+func (d *decoder) scalar(n *yaml.Node, s scalar, at string) {
+	if n.Kind != yaml.ScalarNode {
+		d.add(n, "CY002", at, "%s is %s, a value is wanted", named(at), kindName(n))
+		return
+	}
+	if err := s.parse(n.Value); err != nil {
+		d.add(n, "CY006", at, "%s is %q", named(at), n.Value)
+		d.label(err.Error())
+	}
+}
+
+// named writes the end of a pointer for a message: `gpu` for /gpu.
+func named(at string) string {
+	if at == "" {
+		return "the service file"
+	}
+	parts := strings.Split(at[1:], "/")
+	for i, p := range parts {
+		parts[i] = strings.NewReplacer("~1", "/", "~0", "~").Replace(p)
+	}
+	if len(parts) > 1 {
+		if _, err := strconv.Atoi(parts[len(parts)-1]); err == nil {
+			return fmt.Sprintf("entry %s of `%s`", parts[len(parts)-1], strings.Join(parts[:len(parts)-1], "."))
+		}
+	}
+	return "`" + strings.Join(parts, ".") + "`"
+}
+
+func pointer(at, key string) string {
+	return at + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
+}
+
+// aliases eases coming from other tools' files.
+var keyAliases = map[string]string{
+	"replicas": "scaling", "minimum": "min", "maximum": "max", "environment": "env", "apt": "system_packages",
+	"pip": "python_packages", "custom_nodes": "nodes", "webhook": "runner.webhooks", "webhooks": "runner.webhooks",
+	"resources": "gpu", "python": "build.python", "tier": "limits.tiers", "scale_to_zero": "scale_to_zero_after",
+	"url": "source", "local_path": "path", "target": "to",
+}
+
+func (d *decoder) unknownKey(n *yaml.Node, at string, names []string) {
+	d.add(n, "CY001", at, "unknown key `%s` in %s", n.Value, named(at))
+	d.label("not part of the service schema")
+	guess := diag.Suggest(n.Value, names)
+	if a, ok := keyAliases[n.Value]; guess == "" && ok && (at == "" || contains(names, a)) {
+		guess = a
+	}
+	switch {
+	case guess == "":
+		sort.Strings(names)
+		if len(names) <= 12 {
+			d.help("known here: " + strings.Join(names, ", "))
+		}
+	case contains(names, guess):
+		d.help("did you mean `" + guess + "`?")
+		d.safeFix("rename to `"+guess+"`", n, guess)
+	default:
+		d.help("did you mean `" + guess + "`?")
+	}
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,302 @@
+package service
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/comfyctl/comfyctl/internal/diag"
+)
+
+// document is the merged YAML and what is known about its files. A node comes
+// from one file, also after an overlay was merged in.
+type document struct {
+	main  string
+	src   map[string][]byte
+	files map[*yaml.Node]string
+	found []diag.Diagnostic
+}
+
+type pair struct{ key, value *yaml.Node }
+
+// pairs lists a mapping's entries, those of `<<` after its own.
+func (d *document) pairs(n *yaml.Node) []pair {
+	var own, merged []pair
+	have := map[string]bool{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		if k.Tag == "!!merge" {
+			for _, m := range mergeSources(v) {
+				merged = append(merged, d.pairs(m)...)
+			}
+			continue
+		}
+		have[k.Value] = true
+		own = append(own, pair{k, v})
+	}
+	for _, p := range merged {
+		if !have[p.key.Value] {
+			have[p.key.Value] = true
+			own = append(own, p)
+		}
+	}
+	return own
+}
+
+func mergeSources(n *yaml.Node) []*yaml.Node {
+	n = resolve(n)
+	switch n.Kind {
+	case yaml.MappingNode:
+		return []*yaml.Node{n}
+	case yaml.SequenceNode:
+		var list []*yaml.Node
+		for _, c := range n.Content {
+			if c = resolve(c); c.Kind == yaml.MappingNode {
+				list = append(list, c)
+			}
+		}
+		return list
+	}
+	return nil
+}
+
+func (d *document) fileOf(n *yaml.Node) string {
+	if f, ok := d.files[n]; ok {
+		return f
+	}
+	return d.main
+}
+
+// own notes that a tree of nodes comes from a file.
+func (d *document) own(n *yaml.Node, file string) {
+	if n == nil || d.files[n] != "" {
+		return
+	}
+	d.files[n] = file
+	for _, c := range n.Content {
+		d.own(c, file)
+	}
+}
+
+// span is where a node stands. yaml.v3 gives the start only; the end of a
+// plain or quoted scalar is found in the source.
+func (d *document) span(n *yaml.Node) diag.Span {
+	if n == nil {
+		return diag.Span{File: d.main}
+	}
+	file := d.fileOf(n)
+	src := d.src[file]
+	start := diag.Offset(src, n.Line, n.Column)
+	end := start
+	switch {
+	case n.Kind != yaml.ScalarNode:
+		for end < len(src) && src[end] != '\n' && src[end] != '#' {
+			end++
+		}
+		end = start + len(bytes.TrimRight(src[start:end], " \t\r"))
+	case n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0:
+		end = quotedEnd(src, start)
+	case n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
+		end = start + 1
+	default:
+		end = start + len(plainText(src[start:], n.Value))
+	}
+	if end == start {
+		end = min(start+1, len(src))
+	}
+	return diag.Span{File: file, Start: diag.At(src, start), End: diag.At(src, end)}
+}
+
+// plainText is how much of src spells a plain scalar; ${VAR} may have been
+// filled in, so the value is only tried first.
+func plainText(src []byte, value string) []byte {
+	if bytes.HasPrefix(src, []byte(value)) {
+		return src[:len(value)]
+	}
+	line := src
+	if i := bytes.IndexByte(line, '\n'); i >= 0 {
+		line = line[:i]
+	}
+	if i := bytes.Index(line, []byte(" #")); i >= 0 {
+		line = line[:i]
+	}
+	return bytes.TrimRight(line, " \t\r,]}")
+}
+
+func quotedEnd(src []byte, start int) int {
+	if start >= len(src) {
+		return start
+	}
+	q := src[start]
+	for i := start + 1; i < len(src); i++ {
+		switch {
+		case q == '"' && src[i] == '\\':
+			i++
+		case src[i] == q:
+			if q == '\'' && i+1 < len(src) && src[i+1] == q {
+				i++
+				continue
+			}
+			return i + 1
+		}
+	}
+	return len(src)
+}
+
+// add appends a finding at a node; label, help and fix then complete it.
+func (d *document) add(n *yaml.Node, code, at, format string, args ...any) {
+	level := diag.SeverityError
+	if r, ok := diag.Lookup(code); ok {
+		level = r.Level
+	}
+	d.found = append(d.found, diag.Diagnostic{Code: code, Severity: level, Message: fmt.Sprintf(format, args...), Span: d.span(n), Pointer: at})
+}
+
+func (d *document) last() *diag.Diagnostic { return &d.found[len(d.found)-1] }
+
+func (d *document) label(s string) { d.last().Label = s }
+func (d *document) help(s string)  { d.last().Help = s }
+
+func (d *document) suggest(got string, names []string) {
+	if g := diag.Suggest(got, names); g != "" {
+		d.help(fmt.Sprintf("did you mean %q?", g))
+	}
+}
+
+func (d *document) fix(title string, n *yaml.Node, text string) {
+	s := d.span(n)
+	d.last().Fix = &diag.Fix{Title: title, Edits: []diag.Edit{{Start: s.Start.Offset, End: s.End.Offset, Text: text}}}
+}
+
+func (d *document) safeFix(title string, n *yaml.Node, text string) {
+	d.fix(title, n, text)
+	d.last().Fix.Safe = true
+}
+
+func (d *document) twice(again, first *yaml.Node, at string) {
+	d.add(again, "CY003", at, "`%s` is set twice", again.Value)
+	d.label("the second time")
+	d.last().Related = []diag.Related{{Span: d.span(first), Label: "first set here"}}
+}
+
+// keep remembers where a value stands.
+func (d *decoder) keep(at string, key, value *yaml.Node) {
+	p := place{value: d.span(value)}
+	if key != nil {
+		p.key = d.span(key)
+	} else {
+		p.key = p.value
+	}
+	d.places[at] = p
+}
+
+// read parses one file into its root mapping. nil means that it is unreadable
+// and why has been added.
+func (d *document) read(file string, src []byte) *yaml.Node {
+	src = bytes.TrimPrefix(src, []byte("\xef\xbb\xbf"))
+	d.src[file] = src
+	if !utf8.Valid(src) {
+		d.syntax(file, 0, "the file is not UTF-8 text", "save it as UTF-8")
+		return nil
+	}
+	if d.tabIndent(file, src) {
+		return nil
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(src))
+	var doc yaml.Node
+	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
+		doc = yaml.Node{} // nothing but comments
+	} else if err != nil {
+		d.syntaxError(file, src, err)
+		return nil
+	}
+	if doc.Kind != yaml.DocumentNode || len(doc.Content) == 0 || isNull(doc.Content[0]) {
+		d.syntax(file, 0, "the file is empty", "`comfyctl init WORKFLOW` writes one")
+		return nil
+	}
+	d.own(&doc, file)
+	var second yaml.Node
+	if dec.Decode(&second) == nil {
+		d.files[&second] = file
+		d.add(&second, "CY005", "", "a second document starts here")
+		d.label("one service file holds one document")
+	}
+	root := resolve(doc.Content[0])
+	if root.Kind != yaml.MappingNode {
+		d.add(root, "CY002", "", "the service file is %s, a mapping is wanted", kindName(root))
+		return nil
+	}
+	return root
+}
+
+func (d *document) syntax(file string, offset int, message, help string) {
+	at := diag.At(d.src[file], offset)
+	d.found = append(d.found, diag.Diagnostic{Code: "CY005", Severity: diag.SeverityError, Message: message,
+		Span: diag.Span{File: file, Start: at, End: at}, Help: help})
+}
+
+// tabIndent finds a tab where YAML wants spaces.
+func (d *document) tabIndent(file string, src []byte) bool {
+	offset := 0
+	for _, line := range bytes.SplitAfter(src, []byte("\n")) {
+		indent := len(line) - len(bytes.TrimLeft(line, " \t"))
+		if i := bytes.IndexByte(line[:indent], '\t'); i >= 0 && len(bytes.TrimSpace(line)) > 0 && line[indent] != '#' {
+			d.syntax(file, offset+i, "a tab in the indent", "YAML wants spaces there")
+			d.last().End.Column++
+			d.last().End.Offset++
+			return true
+		}
+		offset += len(line)
+	}
+	return false
+}
+
+// syntaxError puts yaml.v3's error, which knows a line at most, into words.
+func (d *document) syntaxError(file string, src []byte, err error) {
+	msg := strings.TrimPrefix(err.Error(), "yaml: ")
+	line := 1
+	if rest, ok := strings.CutPrefix(msg, "line "); ok {
+		if _, e := fmt.Sscanf(rest, "%d:", &line); e == nil {
+			_, msg, _ = strings.Cut(rest, ": ")
+		}
+	}
+	if at, ok := openQuote(src); ok {
+		d.syntax(file, at, "a quote is opened here and never closed", "close it, or leave the quotes out")
+		return
+	}
+	help := ""
+	if strings.Contains(msg, "could not find expected ':'") || strings.Contains(msg, "mapping values") {
+		help = "a key is followed by a colon and a space; a value with a colon in it needs quotes"
+	}
+	text := string(src[diag.Offset(src, line, 1):])
+	if i := strings.IndexByte(text, '\n'); i >= 0 {
+		text = text[:i]
+	}
+	d.syntax(file, diag.Offset(src, line, len([]rune(text))-len([]rune(strings.TrimLeft(text, " ")))+1), "not valid YAML: "+msg, help)
+}
+
+// openQuote finds a quoted value that runs to the end of the file.
+func openQuote(src []byte) (int, bool) {
+	for i := 0; i < len(src); i++ {
+		c := src[i]
+		if c == '#' && (i == 0 || src[i-1] == ' ' || src[i-1] == '\n') {
+			for i < len(src) && src[i] != '\n' {
+				i++
+			}
+			continue
+		}
+		if (c == '"' || c == '\'') && i > 0 && strings.IndexByte(" [{,\n", src[i-1]) >= 0 {
+			end := quotedEnd(src, i)
+			if end == len(src) && src[len(src)-1] != c {
+				return i, true
+			}
+			i = end - 1
+		}
+	}
+	return 0, false
+}

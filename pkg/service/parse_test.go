@@ -1,0 +1,248 @@
+package service
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/comfyctl/comfyctl/internal/diag"
+	"github.com/comfyctl/comfyctl/templates"
+)
+
+func full(t testing.TB) []byte {
+	t.Helper()
+	b, err := fs.ReadFile(templates.FS, "comfyctl.full.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func codes(list []diag.Diagnostic) []string {
+	var out []string
+	for _, d := range list {
+		out = append(out, d.Code)
+	}
+	return out
+}
+
+// The annotated file is accepted whole, and shows every key that there is.
+func TestAnnotatedFile(t *testing.T) {
+	src := full(t)
+	s, found := Parse("comfyctl.yaml", src, Options{})
+	if len(found) > 0 {
+		t.Fatalf("findings: %+v", found)
+	}
+	if s.Name != "portrait" || s.Workflow.File != "workflow_api.json" || s.ComfyUI.Version != "v0.3.64" || len(s.Inputs.List) != 8 {
+		t.Errorf("decoded %+v", s)
+	}
+	text := string(src)
+	var walk func(rt reflect.Type)
+	seen := map[reflect.Type]bool{}
+	walk = func(rt reflect.Type) {
+		for rt.Kind() == reflect.Pointer || rt.Kind() == reflect.Slice {
+			rt = rt.Elem()
+		}
+		if rt.Kind() != reflect.Struct || seen[rt] {
+			return
+		}
+		seen[rt] = true
+		for _, f := range fields(rt) {
+			if f.key != "value" && f.key != "level" && f.key != "text" && f.key != "min_height" && f.key != "workflow" && f.key != "per_ip" &&
+				!strings.Contains(text, f.key+":") {
+				t.Errorf("%s.%s is not in the annotated file", rt.Name(), f.key)
+			}
+			walk(rt.Field(f.index).Type)
+		}
+		for _, n := range []string{"List"} {
+			if f, ok := rt.FieldByName(n); ok {
+				walk(f.Type)
+			}
+		}
+	}
+	walk(reflect.TypeFor[Service]())
+}
+
+func TestFindings(t *testing.T) {
+	const head = "name: a\nworkflow: w.json\n"
+	for _, tt := range []struct {
+		name, src string
+		code      string
+		line, col int
+		help      string
+	}{
+		{"unknown key", head + "gpu:\n  cuont: 1\n", "CY001", 4, 3, "did you mean `count`?"},
+		{"alias", head + "custom_nodes: []\n", "CY001", 3, 1, "did you mean `nodes`?"},
+		{"kind", head + "models: checkpoints/x.safetensors\n", "CY002", 3, 9, "write [checkpoints/x.safetensors]"},
+		{"twice", head + "name: b\n", "CY003", 3, 1, ""},
+		{"wrong type", head + "runner: { port: http }\n", "CY004", 3, 17, ""},
+		{"open quote", "name: \"a\nworkflow: w.json\n", "CY005", 1, 7, "close it, or leave the quotes out"},
+		{"tab", "name: a\n\tworkflow: w\n", "CY005", 2, 1, "YAML wants spaces there"},
+		{"second document", head + "---\nname: b\n", "CY005", 3, 1, ""},
+		{"duration", head + "runner: { timeouts: { job: 5 } }\n", "CY006", 3, 28, ""},
+		{"list of values", head + "rollout: { strategy: rolling }\n", "CY007", 3, 22, ""},
+		{"range", head + "runner: { port: 99999 }\n", "CY007", 3, 17, ""},
+		{"missing", "workflow: w.json\n", "CY008", 1, 1, ""},
+		{"no workflow", "name: a\n", "CY008", 1, 1, "add `workflow: workflow_api.json`"},
+		{"variable", head + "description: ${NOPE}\n", "CY009", 3, 14, "set it in the environment, or write ${NOPE:-default}"},
+		{"old boolean", head + "runner: { warmup: yes }\n", "CY011", 3, 19, "write true"},
+		{"secret", head + "models:\n- { path: a/b.safetensors, auth: hf_-AbC }\n", "CS001", 4, 34, "write the name of a secret listed under `secrets:`, such as HF_TOKEN"},
+		{"after wide characters", "name: a\nworkflow: w.json\ndescription: größe\ngpu: {größe: 1}\n", "CY001", 4, 7, "known here: count, type, vram"},
+		{"empty", "\n# nothing\n", "CY005", 1, 1, "`comfyctl init WORKFLOW` writes one"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, found := Parse("comfyctl.yaml", []byte(tt.src), Options{})
+			if len(found) != 1 {
+				t.Fatalf("findings: %+v", found)
+			}
+			d := found[0]
+			if d.Code != tt.code || d.Start.Line != tt.line || d.Start.Column != tt.col || d.Help != tt.help {
+				t.Errorf("got %s at %d:%d help %q (%s)", d.Code, d.Start.Line, d.Start.Column, d.Help, d.Message)
+			}
+			if strings.Contains(d.Message, "struct {") || strings.Contains(d.Message, "unmarshal") {
+				t.Errorf("speaks of Go: %s", d.Message)
+			}
+		})
+	}
+}
+
+// Every key of the annotated file, misspelt once, is found.
+func TestEveryKeyMisspelt(t *testing.T) {
+	lines := strings.Split(string(full(t)), "\n")
+	tried := 0
+	for i, line := range lines {
+		key, _, ok := strings.Cut(strings.TrimSpace(line), ":")
+		if !ok || strings.ContainsAny(key, " #-/{\"") || key == "" || strings.HasPrefix(key, "x-") {
+			continue
+		}
+		indent := len(line) - len(strings.TrimLeft(line, " "))
+		changed := append([]string{}, lines...)
+		changed[i] = strings.Repeat(" ", indent) + key + "zz" + strings.TrimSpace(line)[len(key):]
+		_, found := Parse("comfyctl.yaml", []byte(strings.Join(changed, "\n")), Options{})
+		free := indent > 0 && underNames(lines, i)
+		if len(found) == 0 && !free {
+			t.Errorf("line %d: %q goes unseen", i+1, changed[i])
+		}
+		tried++
+	}
+	if tried < 60 {
+		t.Errorf("only %d keys tried", tried)
+	}
+}
+
+// underNames reports whether line i is a name of the author's own.
+func underNames(lines []string, i int) bool {
+	indent := len(lines[i]) - len(strings.TrimLeft(lines[i], " "))
+	for j := i - 1; j >= 0; j-- {
+		l := lines[j]
+		if t := strings.TrimSpace(l); t == "" || t[0] == '#' {
+			continue
+		}
+		if in := len(l) - len(strings.TrimLeft(l, " ")); in < indent {
+			key, _, _ := strings.Cut(strings.TrimSpace(l), ":")
+			return map[string]bool{"inputs": true, "outputs": true, "targets": true, "environments": true, "tiers": true}[key]
+		}
+	}
+	return false
+}
+
+func TestTextStaysAsWritten(t *testing.T) {
+	s, found := Parse("f", []byte("name: a\nworkflow: w\nbuild: {python: 3.10}\nnodes: [{repo: r, ref: 9614e93}]\ninputs: {seed: {to: 3.seed, default: 18446744073709551615}}\n"), Options{})
+	if len(found) > 0 {
+		t.Fatal(found)
+	}
+	if s.Build.Python != "3.10" || s.Nodes[0].Ref != "9614e93" || string(s.Inputs.List[0].Default.RawMessage) != "18446744073709551615" {
+		t.Errorf("%q %q %s", s.Build.Python, s.Nodes[0].Ref, s.Inputs.List[0].Default.RawMessage)
+	}
+}
+
+func TestEnvironments(t *testing.T) {
+	const src = `name: a
+workflow: w
+runner: { port: 8080, timeouts: { job: 5m } }
+secrets: [A, B]
+targets: { here: { type: docker } }
+environments:
+  prod: { target: here, runner: { timeouts: { job: 9m } }, secrets: [C], targets: { here: null } }
+`
+	s, found := Parse("comfyctl.yaml", []byte(src), Options{Env: "prod"})
+	if len(found) > 0 {
+		t.Fatal(found)
+	}
+	if s.Runner.Port != 8080 || s.Runner.Timeouts.Job.Minutes() != 9 || !cmp.Equal(s.Secrets, []string{"C"}) || len(s.Targets) != 0 || s.Environments[0].Target != "here" {
+		t.Errorf("%+v %+v %+v", s.Runner, s.Secrets, s.Targets)
+	}
+	if got := s.At("/runner/timeouts/job").Start.Line; got != 7 {
+		t.Errorf("the overlaid value stands on line %d", got)
+	}
+	if _, found := Parse("comfyctl.yaml", []byte(src), Options{Env: "prd"}); len(found) != 1 || found[0].Help != `did you mean "prod"?` {
+		t.Errorf("%+v", found)
+	}
+	beside := func(string) ([]byte, error) { return []byte("runner: { port: 1 }\n"), nil }
+	if _, found := Parse("comfyctl.yaml", []byte(src), Options{Env: "prod", ReadFile: beside}); !cmp.Equal(codes(found), []string{"CY003"}) {
+		t.Errorf("both places: %v", codes(found))
+	}
+	s, found = Parse("comfyctl.yaml", []byte("name: a\nworkflow: w\n"), Options{Env: "prod", ReadFile: beside})
+	if len(found) > 0 || s.Runner.Port != 1 || s.At("/runner/port").File != "comfyctl.prod.yaml" {
+		t.Errorf("%v %+v", found, s.Runner)
+	}
+}
+
+func TestVariables(t *testing.T) {
+	look := func(n string) (string, bool) { return map[string]string{"P": "90", "E": ""}[n], n == "P" || n == "E" }
+	s, found := Parse("f", []byte("name: ${N:-x}y\nworkflow: w\nrunner: {port: \"${P}\"}\ndescription: a$${P} ${E:-d} ${E}.\n"), Options{Lookup: look})
+	if len(found) > 0 || s.Name != "xy" || s.Runner.Port != 90 || s.Description != "a${P} d ." {
+		t.Errorf("%v %+v", found, s)
+	}
+	_, found = Parse("f", []byte("name: a\nworkflow: ${W:?which graph}\n"), Options{})
+	if len(found) != 1 || found[0].Label != "which graph" {
+		t.Errorf("%+v", found)
+	}
+}
+
+func TestIgnores(t *testing.T) {
+	s, _ := Parse("f", []byte("name: a\n# comfyctl: ignore CM004 - trusted file\nworkflow: w # comfyctl: ignore CY011\n"), Options{})
+	if len(s.Ignores) != 2 || s.Ignores[0].Line != 3 || s.Ignores[0].Reason != "trusted file" || s.Ignores[1].Line != 3 {
+		t.Errorf("%+v", s.Ignores)
+	}
+}
+
+func TestFind(t *testing.T) {
+	dir := t.TempDir()
+	_ = os.MkdirAll(dir+"/a/b", 0o755)
+	_ = os.Mkdir(dir+"/.git", 0o755)
+	var e *diag.Error
+	if _, err := Find(dir + "/a/b"); !errors.As(err, &e) || e.Code != "no_service_file" {
+		t.Errorf("%v", err)
+	}
+	_ = os.WriteFile(dir+"/comfyctl.yml", nil, 0o600)
+	if got, err := Find(dir + "/a/b"); err != nil || !strings.HasSuffix(got, "comfyctl.yml") {
+		t.Errorf("%q %v", got, err)
+	}
+	_ = os.WriteFile(dir+"/comfyctl.yaml", nil, 0o600)
+	if _, err := Find(dir); !errors.As(err, &e) || e.Code != "two_service_files" || e.Class != diag.ClassUsage {
+		t.Errorf("%v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(full(f))
+	f.Add([]byte("a: &x [*x]\n<<: *x\n"))
+	f.Add([]byte("name: \"a\ngpu: L4:2\nscaling: 0..4\n"))
+	f.Fuzz(func(t *testing.T, src []byte) {
+		s, found := Parse("comfyctl.yaml", src, Options{Env: "prod"})
+		if s == nil && len(found) == 0 {
+			t.Fatal("no service and no reason")
+		}
+		for _, d := range found {
+			if d.Start.Offset > len(src) || d.End.Offset < d.Start.Offset {
+				t.Fatalf("span out of the file: %+v", d)
+			}
+		}
+	})
+}
