@@ -219,6 +219,10 @@ func (d *document) read(file string, src []byte) *yaml.Node {
 		d.syntax(file, 0, "the file is empty", "`comfyctl init WORKFLOW` writes one")
 		return nil
 	}
+	if budget := maxNodes; !expands(&doc, &budget, map[*yaml.Node]bool{}) {
+		d.syntax(file, 0, "the aliases of the file contain themselves, or expand to more than anyone can read", "")
+		return nil
+	}
 	d.own(&doc, file)
 	var second yaml.Node
 	if dec.Decode(&second) == nil {
@@ -299,4 +303,31 @@ func openQuote(src []byte) (int, bool) {
 		}
 	}
 	return 0, false
+}
+
+// maxNodes bounds what the aliases of a file may expand to.
+const maxNodes = 20000
+
+// expands counts a tree with its aliases followed. False means that an alias
+// contains itself, or that the budget is used up.
+func expands(n *yaml.Node, budget *int, open map[*yaml.Node]bool) bool {
+	if *budget--; *budget < 0 || open[n] {
+		return false
+	}
+	if n.Kind == yaml.AliasNode {
+		open[n] = true
+		defer delete(open, n)
+		return expands(n.Alias, budget, open)
+	}
+	if len(n.Content) == 0 {
+		return true
+	}
+	open[n] = true
+	defer delete(open, n)
+	for _, c := range n.Content {
+		if !expands(c, budget, open) {
+			return false
+		}
+	}
+	return true
 }

@@ -230,6 +230,19 @@ func TestFind(t *testing.T) {
 	}
 }
 
+func TestAliasBombs(t *testing.T) {
+	bomb := "a: &a [x,x,x,x,x,x,x,x,x]\n"
+	for c := 'b'; c < 'h'; c++ {
+		prev := string(c - 1)
+		bomb += string(c) + ": &" + string(c) + " [" + strings.Repeat("*"+prev+",", 9) + "*" + prev + "]\n"
+	}
+	for _, src := range []string{bomb, "a: &x [*x]\n", "a: &x {<<: *x}\n"} {
+		if s, found := Parse("f", []byte(src), Options{}); s != nil || !cmp.Equal(codes(found), []string{"CY005"}) {
+			t.Errorf("%.20q: %v", src, codes(found))
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add(full(f))
 	f.Add([]byte("a: &x [*x]\n<<: *x\n"))
