@@ -1,0 +1,216 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"fmt"
+	"math/big"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/comfyctl/comfyctl/pkg/runner/jobs"
+	"github.com/comfyctl/comfyctl/pkg/runner/problem"
+)
+
+// Keys are the API keys that are let in, as SHA-256.
+type Keys struct {
+	list []key
+}
+
+type key struct {
+	name string
+	sum  [32]byte
+}
+
+// ParseKeys reads lines `NAME[:TIER] KEY` where KEY is the key itself or
+// sha256:HEX. Empty lines and # comments are skipped.
+func ParseKeys(text string) (*Keys, error) {
+	k := &Keys{}
+	sc := bufio.NewScanner(strings.NewReader(text))
+	for n := 1; sc.Scan(); n++ {
+		line := strings.TrimSpace(sc.Text())
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		f := strings.Fields(line)
+		if len(f) != 2 {
+			return nil, fmt.Errorf("reading API keys: line %d is not NAME and KEY", n)
+		}
+		name, _, _ := strings.Cut(f[0], ":")
+		one := key{name: name, sum: sha256.Sum256([]byte(f[1]))}
+		if h, ok := strings.CutPrefix(f[1], "sha256:"); ok {
+			b, err := hex.DecodeString(h)
+			if err != nil || len(b) != 32 {
+				return nil, fmt.Errorf("reading API keys: line %d: sha256: wants 64 hexadecimal digits", n)
+			}
+			copy(one.sum[:], b)
+		}
+		k.list = append(k.list, one)
+	}
+	return k, sc.Err()
+}
+
+// Empty reports whether nobody could be let in.
+func (k *Keys) Empty() bool { return len(k.list) == 0 }
+
+// Generate adds a new key and returns it; only its hash is kept.
+func (k *Keys) Generate(name string) (string, error) {
+	raw := make([]byte, 32)
+	if _, err := rand.Read(raw); err != nil {
+		return "", fmt.Errorf("making an API key: %w", err)
+	}
+	text := "ck_" + new(big.Int).SetBytes(raw).Text(62)
+	k.list = append(k.list, key{name: name, sum: sha256.Sum256([]byte(text))})
+	return text, nil
+}
+
+// Lines writes the keys as ParseKeys reads them, hashes only.
+func (k *Keys) Lines() string {
+	var b strings.Builder
+	for _, one := range k.list {
+		fmt.Fprintf(&b, "%s sha256:%s\n", one.name, hex.EncodeToString(one.sum[:]))
+	}
+	return b.String()
+}
+
+// Allow reports whether a key is one of these, in constant time.
+func (k *Keys) Allow(text string) bool { return k.find(text) != "" }
+
+func (k *Keys) find(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	found := ""
+	for _, one := range k.list {
+		if subtle.ConstantTimeCompare(sum[:], one.sum[:]) == 1 {
+			found = one.name
+		}
+	}
+	return found
+}
+
+// credential is the key of a request.
+func credential(r *http.Request) string {
+	if h := r.Header.Get("X-API-Key"); h != "" {
+		return h
+	}
+	if t, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+		return strings.TrimSpace(t)
+	}
+	return ""
+}
+
+const callerKey contextKey = 1
+
+// caller names who asks: the key's name, or "".
+func caller(ctx context.Context) string {
+	s, _ := ctx.Value(callerKey).(string)
+	return s
+}
+
+// free are the paths that never need a key. The page is a form; what it calls
+// needs one.
+func free(path string) bool {
+	return path == "/healthz" || path == "/readyz" || (!isAPI(path) && path != "/metrics")
+}
+
+// guard is around every request: an id, a recovered panic, the checks against
+// other sites' pages, the key.
+func (a *API) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get("X-Request-Id")
+		if len(id) == 0 || len(id) > 128 || strings.ContainsFunc(id, func(c rune) bool { return c <= ' ' || c > '~' }) {
+			id = jobs.NewID("req_")
+		}
+		r = r.WithContext(context.WithValue(r.Context(), requestIDKey, id))
+		h := w.Header()
+		h.Set("X-Request-Id", id)
+		h.Set("X-Content-Type-Options", "nosniff")
+		defer func() {
+			if v := recover(); v != nil {
+				if v == http.ErrAbortHandler { //nolint:errorlint // compared as net/http does
+					panic(v)
+				}
+				a.c.Log.Error("a handler panicked", "path", r.URL.Path, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+				a.fail(w, r, problem.New("internal", "the runner failed"))
+			}
+		}()
+		if done, p := a.sites(w, r); p != nil {
+			a.fail(w, r, p)
+			return
+		} else if done {
+			return
+		}
+		if a.c.Keys != nil && !free(r.URL.Path) {
+			name := a.c.Keys.find(credential(r))
+			if name == "" {
+				h.Set("WWW-Authenticate", `Bearer realm="comfyctl"`)
+				a.fail(w, r, problem.New("unauthorized", "an API key is needed").WithHint("send `Authorization: Bearer KEY` or `X-API-Key: KEY`"))
+				return
+			}
+			r = r.WithContext(context.WithValue(r.Context(), callerKey, name))
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// sites keeps other sites' pages from using a service on this machine: their
+// origin must be ours or allowed, and a loopback service answers only to
+// loopback names, so that a rebound name reaches nothing.
+func (a *API) sites(w http.ResponseWriter, r *http.Request) (done bool, p *problem.Problem) {
+	if a.c.Keys == nil && onLoopback(r) && !loopbackName(r.Host) {
+		return false, problem.New("forbidden", "this service answers to localhost only").WithHint("auth is off; the Host header names another machine")
+	}
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return false, nil
+	}
+	u, err := url.Parse(origin)
+	same := err == nil && u.Host == r.Host
+	allowed := slices.Contains(a.state.Load().contract.Runner.CORSOrigins, origin)
+	switch {
+	case allowed:
+		h := w.Header()
+		h.Set("Access-Control-Allow-Origin", origin)
+		h.Add("Vary", "Origin")
+		h.Set("Access-Control-Expose-Headers", "Location, X-Request-Id, Retry-After")
+		if r.Method == http.MethodOptions {
+			h.Set("Access-Control-Allow-Methods", "GET, POST, DELETE")
+			h.Set("Access-Control-Allow-Headers", "Authorization, X-API-Key, Content-Type, Prefer, Idempotency-Key, Last-Event-ID")
+			h.Set("Access-Control-Max-Age", "600")
+			w.WriteHeader(http.StatusNoContent)
+			return true, nil
+		}
+	case !same && r.Method != http.MethodGet && r.Method != http.MethodHead:
+		return false, problem.New("forbidden", "pages of "+origin+" may not call this service").WithHint("list the origin under runner.cors.origins")
+	}
+	return false, nil
+}
+
+func onLoopback(r *http.Request) bool {
+	addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		return false
+	}
+	tcp, ok := addr.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
+
+func loopbackName(host string) bool {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = host
+	}
+	name = strings.Trim(name, "[]")
+	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
+		return true
+	}
+	ip := net.ParseIP(name)
+	return ip != nil && ip.IsLoopback()
+}

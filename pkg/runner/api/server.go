@@ -1,0 +1,238 @@
+// Package api is the HTTP API of the runner: routes, requests, replies, the
+// event stream, health, metrics and the OpenAPI document.
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/comfyctl/comfyctl/pkg/contract"
+	"github.com/comfyctl/comfyctl/pkg/runner/engine"
+	"github.com/comfyctl/comfyctl/pkg/runner/files"
+	"github.com/comfyctl/comfyctl/pkg/runner/inputs"
+	"github.com/comfyctl/comfyctl/pkg/runner/jobs"
+	"github.com/comfyctl/comfyctl/pkg/runner/outputs"
+	"github.com/comfyctl/comfyctl/pkg/runner/problem"
+)
+
+// Config is what the API serves.
+type Config struct {
+	Contract *contract.Contract
+	Executor engine.Executor
+	Queue    *jobs.Queue
+	Files    *files.Store
+	Fetcher  *files.Fetcher
+	Outputs  *outputs.Store
+	// ImageDigest is the image's, as sha256:HEX; empty means the contract's.
+	ImageDigest string
+	// Page serves the page at /; nil means that there is none.
+	Page http.Handler
+	// Keys are the API keys that are let in; nil turns auth off.
+	Keys *Keys
+	Log  *slog.Logger
+}
+
+// API serves one contract; it can be given another while it runs.
+type API struct {
+	c       Config
+	state   atomic.Pointer[state]
+	started time.Time
+	metrics *metrics
+	handler http.Handler
+}
+
+// state is what follows from the contract.
+type state struct {
+	contract  *contract.Contract
+	digest    string
+	release   string
+	workflows map[string]*contract.Workflow // by name, name@version and alias
+	files     *files.Resolver
+	openapi   []byte
+}
+
+// New makes the API.
+func New(c Config) (*API, error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	a := &API{c: c, started: time.Now()}
+	if err := a.Reload(c.Contract); err != nil {
+		return nil, err
+	}
+	a.metrics = newMetrics(a)
+	a.handler = a.guard(a.routes())
+	return a, nil
+}
+
+// Reload serves another contract from the next request on.
+func (a *API) Reload(c *contract.Contract) error {
+	digest, err := c.Digest()
+	if err != nil {
+		return err
+	}
+	s := &state{contract: c, digest: digest, release: a.c.ImageDigest, workflows: map[string]*contract.Workflow{}}
+	if s.release == "" {
+		s.release = digest
+	}
+	for i := range c.Workflows {
+		w := &c.Workflows[i]
+		s.workflows[w.Name] = w
+		s.workflows[w.Name+"@"+w.Version] = w
+		for _, alias := range w.Aliases {
+			s.workflows[alias] = w
+		}
+	}
+	s.files = &files.Resolver{Store: a.c.Files, Fetcher: a.c.Fetcher, Output: a.outputFile}
+	doc, err := openAPI(c)
+	if err != nil {
+		return err
+	}
+	s.openapi = doc
+	a.state.Store(s)
+	return nil
+}
+
+// ServeHTTP serves the public listener.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
+
+// Observe counts a finished job.
+func (a *API) Observe(j *jobs.Job) {
+	if a.metrics != nil {
+		a.metrics.observe(j)
+	}
+}
+
+func (a *API) routes() *http.ServeMux {
+	m := http.NewServeMux()
+	m.HandleFunc("GET /healthz", a.healthz)
+	m.HandleFunc("GET /readyz", a.readyz)
+	m.HandleFunc("GET /metrics", a.serveMetrics)
+	m.HandleFunc("GET /openapi.json", a.serveOpenAPI)
+	m.HandleFunc("GET /docs", a.docs)
+	m.HandleFunc("GET /docs/errors/{code}", a.docsError)
+	m.HandleFunc("GET /v1/workflows", a.listWorkflows)
+	m.HandleFunc("GET /v1/workflows/{name}", a.getWorkflow)
+	m.HandleFunc("POST /v1/workflows/{name}/jobs", a.createJob)
+	m.HandleFunc("POST /v1/workflows/{name}/validate", a.validateJob)
+	m.HandleFunc("GET /v1/jobs", a.listJobs)
+	m.HandleFunc("GET /v1/jobs/{id}", a.getJob)
+	m.HandleFunc("DELETE /v1/jobs/{id}", a.deleteJob)
+	m.HandleFunc("GET /v1/jobs/{id}/events", a.jobEvents)
+	m.HandleFunc("GET /v1/jobs/{id}/outputs/{name}", a.getOutput)
+	m.HandleFunc("POST /v1/jobs/{id}/cancel", a.cancelJob)
+	m.HandleFunc("POST /v1/jobs/{id}/retry", a.retryJob)
+	m.HandleFunc("POST /v1/files", a.uploadFile)
+	m.HandleFunc("POST /v1/files/from-url", a.fileFromURL)
+	m.HandleFunc("HEAD /v1/files/by-hash/{hash}", a.fileByHash)
+	m.HandleFunc("GET /v1/files/{id}", a.getFile)
+	m.HandleFunc("DELETE /v1/files/{id}", a.deleteFile)
+	m.HandleFunc("/", a.rest)
+	return m
+}
+
+// rest serves the page, and says no to everything else.
+func (a *API) rest(w http.ResponseWriter, r *http.Request) {
+	s := a.state.Load()
+	if a.c.Page != nil && s.contract.Runner.Playground && (r.Method == http.MethodGet || r.Method == http.MethodHead) && !isAPI(r.URL.Path) {
+		a.c.Page.ServeHTTP(w, r)
+		return
+	}
+	a.fail(w, r, problem.New("not_found", "there is nothing at "+r.URL.Path).WithHint("GET /docs lists what there is"))
+}
+
+func isAPI(path string) bool { return len(path) >= 4 && path[:4] == "/v1/" }
+
+func (a *API) fail(w http.ResponseWriter, r *http.Request, p *problem.Problem) {
+	q := *p
+	q.RequestID = requestID(r.Context())
+	if q.Status >= 500 && q.Code == "internal" {
+		a.c.Log.Error("request failed", "path", r.URL.Path, "error", p.Message, "request", q.RequestID)
+	}
+	q.Write(w)
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v)
+}
+
+type contextKey int
+
+const requestIDKey contextKey = 0
+
+func requestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey).(string)
+	return id
+}
+
+// workflow finds the workflow of a path.
+func (s *state) workflow(name string) (*contract.Workflow, *problem.Problem) {
+	if w, ok := s.workflows[name]; ok {
+		return w, nil
+	}
+	p := problem.New("not_found", "there is no workflow `"+name+"`")
+	var names []string
+	for _, w := range s.contract.Workflows {
+		names = append(names, w.Name)
+	}
+	p.Errors = []problem.Field{{Pointer: "", Code: "unknown_workflow", Message: p.Message, Allowed: names}}
+	return nil, p
+}
+
+func describe(w *contract.Workflow) map[string]any {
+	outs := []map[string]any{}
+	for _, o := range w.Outputs {
+		m := map[string]any{"name": o.Name, "node_id": o.Node}
+		if o.Type != "" {
+			m["type"] = o.Type
+		}
+		if o.Description != "" {
+			m["description"] = o.Description
+		}
+		outs = append(outs, m)
+	}
+	return map[string]any{"object": "workflow", "name": w.Name, "version": w.Version, "aliases": append([]string{}, w.Aliases...),
+		"description": w.Description, "inputs": inputs.Schema(w), "outputs": outs, "example": example(w)}
+}
+
+// example is a request body that fits.
+func example(w *contract.Workflow) map[string]any {
+	in := map[string]json.RawMessage{}
+	for _, i := range w.Inputs {
+		switch {
+		case i.Example != nil:
+			in[i.Name] = i.Example
+		case i.Default != nil && i.Type != contract.TypeSeed && i.Required:
+			in[i.Name] = i.Default
+		}
+	}
+	return map[string]any{"input": in}
+}
+
+func (a *API) listWorkflows(w http.ResponseWriter, _ *http.Request) {
+	s := a.state.Load()
+	list := []map[string]any{}
+	for i := range s.contract.Workflows {
+		wf := &s.contract.Workflows[i]
+		list = append(list, map[string]any{"name": wf.Name, "version": wf.Version, "aliases": append([]string{}, wf.Aliases...), "description": wf.Description})
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"object": "list", "data": list, "service": s.contract.Name, "engine": s.contract.Engine.Kind})
+}
+
+func (a *API) getWorkflow(w http.ResponseWriter, r *http.Request) {
+	wf, p := a.state.Load().workflow(r.PathValue("name"))
+	if p != nil {
+		a.fail(w, r, p)
+		return
+	}
+	writeJSON(w, http.StatusOK, describe(wf))
+}

@@ -1,0 +1,346 @@
+// Package inputs checks what a caller sent against the typed inputs of a
+// workflow, and writes it into the graph. Every problem is found at once.
+// Numbers keep their digits from the request to the engine.
+package inputs
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/comfyctl/comfyctl/internal/diag"
+	"github.com/comfyctl/comfyctl/pkg/contract"
+	"github.com/comfyctl/comfyctl/pkg/runner/jobs"
+	"github.com/comfyctl/comfyctl/pkg/runner/problem"
+)
+
+// FileResolver turns what a caller gave for a file input (an id, a hash, a URL,
+// a data URI) into a stored file. The error is for the caller.
+type FileResolver interface {
+	Resolve(ctx context.Context, value string, in contract.Input) (*StoredFile, error)
+}
+
+// StoredFile is a file in the runner's store.
+type StoredFile struct {
+	SHA256 string // hex
+	Ext    string // with the dot
+}
+
+// Bound is a request that fits.
+type Bound struct {
+	// Input is what ran: defaults filled in, seeds drawn, in the contract's order.
+	Input json.RawMessage
+	Graph json.RawMessage
+	Files []jobs.FileInput
+}
+
+// Bind checks input and writes it into the workflow's graph. Problems come
+// back as fields whose pointers start at base, such as /input.
+func Bind(ctx context.Context, wf *contract.Workflow, input map[string]json.RawMessage, base string, files FileResolver) (*Bound, []problem.Field, error) {
+	b := &binder{wf: wf, base: base}
+	if err := json.Unmarshal(wf.Graph, &b.graph); err != nil {
+		return nil, nil, fmt.Errorf("decoding the graph of %s: %w", wf.Name, err)
+	}
+	b.unknown(input)
+	var out bytes.Buffer
+	out.WriteByte('{')
+	bound := &Bound{}
+	for _, in := range wf.Inputs {
+		raw, sent := input[in.Name]
+		value, ok := b.value(in, raw, sent)
+		if !ok {
+			continue
+		}
+		if isFile(in.Type) {
+			var s string
+			if json.Unmarshal(value, &s) != nil {
+				b.fail(in, "wrong_type", "a file is given as text: an id, a hash, a URL or a data URI", nil, "")
+				continue
+			}
+			f, err := files.Resolve(ctx, s, in)
+			if err != nil {
+				b.fail(in, "bad_file", err.Error(), nil, "")
+				continue
+			}
+			bound.Files = append(bound.Files, fileInput(in, f))
+			value, _ = json.Marshal("sha256:" + f.SHA256)
+		} else if err := b.set(in, value); err != nil {
+			return nil, nil, err
+		}
+		if out.Len() > 1 {
+			out.WriteByte(',')
+		}
+		key, _ := json.Marshal(in.Name)
+		out.Write(key)
+		out.WriteByte(':')
+		out.Write(value)
+	}
+	out.WriteByte('}')
+	if len(b.fields) > 0 {
+		return nil, b.fields, nil
+	}
+	graph, err := json.Marshal(b.graph)
+	if err != nil {
+		return nil, nil, fmt.Errorf("encoding the graph of %s: %w", wf.Name, err)
+	}
+	bound.Input, bound.Graph = out.Bytes(), graph
+	return bound, nil, nil
+}
+
+type binder struct {
+	wf     *contract.Workflow
+	base   string
+	graph  map[string]map[string]json.RawMessage
+	fields []problem.Field
+}
+
+func (b *binder) fail(in contract.Input, code, message string, allowed any, suggestion string) {
+	b.fields = append(b.fields, problem.Field{Pointer: b.base + "/" + escape(in.Name), Code: code, Message: "`" + in.Name + "` " + message, Allowed: allowed, Suggestion: suggestion})
+}
+
+func escape(s string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(s) }
+
+func (b *binder) unknown(input map[string]json.RawMessage) {
+	var names, extra []string
+	for _, in := range b.wf.Inputs {
+		names = append(names, in.Name)
+	}
+	for name := range input {
+		if !slices.Contains(names, name) {
+			extra = append(extra, name)
+		}
+	}
+	slices.Sort(extra)
+	for _, name := range extra {
+		b.fields = append(b.fields, problem.Field{Pointer: b.base + "/" + escape(name), Code: "unknown_input",
+			Message: "the workflow has no input `" + name + "`", Allowed: names, Suggestion: diag.Suggest(name, names)})
+	}
+}
+
+func isFile(typ string) bool {
+	switch typ {
+	case contract.TypeImage, contract.TypeMask, contract.TypeVideo, contract.TypeAudio, contract.TypeFile:
+		return true
+	}
+	return false
+}
+
+func fileInput(in contract.Input, f *StoredFile) jobs.FileInput {
+	fi := jobs.FileInput{SHA256: f.SHA256, Ext: f.Ext}
+	for _, t := range in.To {
+		fi.To = append(fi.To, [2]string{t.Node, t.Input})
+	}
+	return fi
+}
+
+// value checks one input. ok is false where it failed or where the graph's own
+// value stays.
+func (b *binder) value(in contract.Input, raw json.RawMessage, sent bool) (value json.RawMessage, ok bool) {
+	null := !sent || string(raw) == "null"
+	switch {
+	case null && in.Type == contract.TypeSeed && (in.Random || in.Default == nil):
+		return drawSeed(in), true
+	case null && in.Required:
+		b.fail(in, "required", "is required", nil, "")
+		return nil, false
+	case null && in.Default == nil:
+		return nil, false
+	case null:
+		raw = in.Default
+		if isFile(in.Type) {
+			return nil, false // the graph's own file stays
+		}
+	}
+	switch in.Type {
+	case contract.TypeInt, contract.TypeSeed:
+		return b.integer(in, raw)
+	case contract.TypeFloat:
+		return b.float(in, raw)
+	case contract.TypeBool:
+		if s := string(raw); s == "true" || s == "false" {
+			return raw, true
+		}
+		b.fail(in, "wrong_type", "takes true or false", nil, "")
+		return nil, false
+	case contract.TypeEnum:
+		return b.enum(in, raw)
+	}
+	var s string
+	if json.Unmarshal(raw, &s) != nil {
+		b.fail(in, "wrong_type", "takes text", nil, "")
+		return nil, false
+	}
+	if n := utf8.RuneCountInString(s); in.MaxLength > 0 && n > in.MaxLength && !isFile(in.Type) {
+		b.fail(in, "too_long", fmt.Sprintf("has %d characters, at most %d are allowed", n, in.MaxLength), map[string]any{"max_length": in.MaxLength}, "")
+		return nil, false
+	}
+	if len(in.Enum) > 0 {
+		return b.enum(in, raw)
+	}
+	return raw, true
+}
+
+func (b *binder) enum(in contract.Input, raw json.RawMessage) (json.RawMessage, bool) {
+	var names []string
+	for _, e := range in.Enum {
+		if bytes.Equal(e, raw) || sameJSON(e, raw) {
+			return e, true
+		}
+		var s string
+		if json.Unmarshal(e, &s) == nil {
+			names = append(names, s)
+		}
+	}
+	var got string
+	_ = json.Unmarshal(raw, &got)
+	b.fail(in, "not_in_list", "is not one of the values on offer", in.Enum, diag.Suggest(got, names))
+	return nil, false
+}
+
+func sameJSON(a, b json.RawMessage) bool {
+	var x, y any
+	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && fmt.Sprint(x) == fmt.Sprint(y) && fmt.Sprintf("%T", x) == fmt.Sprintf("%T", y)
+}
+
+// number reads a JSON number, or for seeds a decimal string, exactly.
+func number(raw json.RawMessage, text bool) (*big.Rat, bool) {
+	s := string(bytes.TrimSpace(raw))
+	if text && len(s) > 1 && s[0] == '"' {
+		if json.Unmarshal(raw, &s) != nil {
+			return nil, false
+		}
+	}
+	var n json.Number
+	if json.Unmarshal([]byte(s), &n) != nil || len(s) > 64 {
+		return nil, false
+	}
+	if i := strings.IndexAny(s, "eE"); i >= 0 {
+		if exp, err := strconv.Atoi(s[i+1:]); err != nil || exp > 300 || exp < -300 {
+			return nil, false // a Rat would spell the exponent out
+		}
+	}
+	return new(big.Rat).SetString(n.String())
+}
+
+func (b *binder) integer(in contract.Input, raw json.RawMessage) (json.RawMessage, bool) {
+	n, ok := number(raw, in.Type == contract.TypeSeed)
+	if !ok || !n.IsInt() {
+		b.fail(in, "wrong_type", "takes a whole number", nil, "")
+		return nil, false
+	}
+	if !b.inRange(in, n) {
+		return nil, false
+	}
+	return json.RawMessage(n.Num().String()), true
+}
+
+func (b *binder) float(in contract.Input, raw json.RawMessage) (json.RawMessage, bool) {
+	n, ok := number(raw, false)
+	if !ok {
+		b.fail(in, "wrong_type", "takes a number", nil, "")
+		return nil, false
+	}
+	if !b.inRange(in, n) {
+		return nil, false
+	}
+	return bytes.TrimSpace(raw), true
+}
+
+func (b *binder) inRange(in contract.Input, n *big.Rat) bool {
+	low, high := limit(in.Min), limit(in.Max)
+	if in.Type == contract.TypeSeed {
+		if low == nil {
+			low = new(big.Rat)
+		}
+		if high == nil {
+			high = new(big.Rat).SetUint64(1<<64 - 1)
+		}
+	}
+	allowed := map[string]any{}
+	if low != nil {
+		allowed["min"] = json.Number(plain(low))
+	}
+	if high != nil {
+		allowed["max"] = json.Number(plain(high))
+	}
+	switch {
+	case low != nil && n.Cmp(low) < 0:
+		b.fail(in, "out_of_range", fmt.Sprintf("is %s, the minimum is %s", plain(n), plain(low)), allowed, "")
+	case high != nil && n.Cmp(high) > 0:
+		b.fail(in, "out_of_range", fmt.Sprintf("is %s, the maximum is %s", plain(n), plain(high)), allowed, "")
+	default:
+		return true
+	}
+	return false
+}
+
+func limit(n json.Number) *big.Rat {
+	if n == "" {
+		return nil
+	}
+	r, ok := new(big.Rat).SetString(n.String())
+	if !ok {
+		return nil
+	}
+	return r
+}
+
+func plain(r *big.Rat) string {
+	if r.IsInt() {
+		return r.Num().String()
+	}
+	f, _ := r.Float64()
+	return strconv.FormatFloat(f, 'g', -1, 64)
+}
+
+// drawSeed draws below 2^53, so that JavaScript can send it again, and within
+// the input's range.
+func drawSeed(in contract.Input) json.RawMessage {
+	low, high := new(big.Int), big.NewInt(contract.MaxSafeSeed)
+	if r := limit(in.Min); r != nil && r.IsInt() {
+		low.Set(r.Num())
+	}
+	if r := limit(in.Max); r != nil && r.IsInt() && r.Num().Cmp(high) < 0 {
+		high.Set(r.Num())
+	}
+	span := new(big.Int).Add(new(big.Int).Sub(high, low), big.NewInt(1))
+	if span.Sign() <= 0 {
+		return json.RawMessage(low.String())
+	}
+	n, err := rand.Int(rand.Reader, span)
+	if err != nil {
+		panic("reading random numbers: " + err.Error()) // the system's source never fails
+	}
+	return json.RawMessage(n.Add(n, low).String())
+}
+
+// set writes a value into the node inputs that it is meant for.
+func (b *binder) set(in contract.Input, value json.RawMessage) error {
+	for _, t := range in.To {
+		node := b.graph[t.Node]
+		if node == nil {
+			return fmt.Errorf("input %s of %s writes node %s, which the graph lacks", in.Name, b.wf.Name, t.Node)
+		}
+		var inputs map[string]json.RawMessage
+		if err := json.Unmarshal(node["inputs"], &inputs); err != nil {
+			return fmt.Errorf("decoding the inputs of node %s: %w", t.Node, err)
+		}
+		if inputs == nil {
+			inputs = map[string]json.RawMessage{}
+		}
+		inputs[t.Input] = value
+		raw, err := json.Marshal(inputs)
+		if err != nil {
+			return fmt.Errorf("encoding the inputs of node %s: %w", t.Node, err)
+		}
+		node["inputs"] = raw
+	}
+	return nil
+}

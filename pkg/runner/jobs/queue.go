@@ -1,0 +1,397 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/comfyctl/comfyctl/pkg/runner/engine"
+	"github.com/comfyctl/comfyctl/pkg/runner/problem"
+)
+
+// Outputs takes what a run gave out of the engine and keeps it.
+type Outputs interface {
+	// Collect stores the outputs of a job and describes them.
+	Collect(ctx context.Context, ex engine.Executor, r *Record, res *engine.Result) ([]Output, error)
+	// Remove erases a job's outputs.
+	Remove(jobID string) error
+}
+
+// Inputs opens the stored input files of a job.
+type Inputs interface {
+	// Put hands a stored file to the engine and returns the value that a
+	// loader node takes.
+	Put(ctx context.Context, ex engine.Executor, f FileInput) (string, error)
+}
+
+// Config makes a Queue.
+type Config struct {
+	Store    Store
+	Executor engine.Executor
+	// Changed tells when the executor's status may have changed; it is called
+	// again after each wake. Nil means polling.
+	Changed func() <-chan struct{}
+	Inputs  Inputs
+	Outputs Outputs
+	Log     *slog.Logger
+	// Max bounds the waiting jobs.
+	Max int
+	// QueueTimeout, JobTimeout and Stall bound one job; 0 means no bound.
+	QueueTimeout, JobTimeout, Stall time.Duration
+	// Retries is how often a job that the engine lost is run again.
+	Retries int
+	// Retention is how long finished jobs are kept; 0 means for ever.
+	Retention time.Duration
+	// Observe is told of every finished job; nil drops it.
+	Observe func(j *Job)
+}
+
+// Queue runs stored jobs, one at a time for its executor.
+type Queue struct {
+	c  Config
+	mu sync.Mutex
+	// waiting is sorted by priority, then by age.
+	waiting  []*active
+	live     map[string]*active
+	recent   []string // finished ids whose events are still in live
+	draining bool
+	wake     chan struct{}
+}
+
+// active is a job in memory.
+type active struct {
+	rec    *Record
+	stream *stream
+	cancel context.CancelCauseFunc // of the run; nil while it waits
+	done   chan struct{}           // closed when final
+}
+
+// keepFinished is how many finished jobs keep their events for replay.
+const keepFinished = 256
+
+// Reasons a queue takes no job.
+var (
+	ErrFull     = errors.New("the queue is full")
+	ErrDraining = errors.New("the runner is shutting down")
+	ErrFinal    = errors.New("the job has ended")
+)
+
+var errCanceled = errors.New("canceled by the caller")
+var errTimeout = errors.New("the job ran longer than allowed")
+
+// NewQueue makes a queue and takes up the unfinished jobs of its store: queued
+// ones are queued, running ones are run again.
+func NewQueue(ctx context.Context, c Config) (*Queue, error) {
+	q := &Queue{c: c, live: map[string]*active{}, wake: make(chan struct{}, 1)}
+	if q.c.Log == nil {
+		q.c.Log = slog.New(slog.DiscardHandler)
+	}
+	list, err := c.Store.Unfinished(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range list {
+		if r.Job.Status == Canceling {
+			q.end(r, Canceled, nil)
+			if err := c.Store.Save(ctx, r); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		r.Job.Status, r.Job.StartedAt, r.Job.Progress = Queued, nil, Progress{NodesTotal: r.Job.Progress.NodesTotal}
+		a := &active{rec: r, stream: newStream(r.Work.LastEvent), done: make(chan struct{})}
+		q.live[r.Job.ID] = a
+		q.insert(a)
+		q.c.Log.Info("job taken up again after a restart", "job", r.Job.ID, "attempts", r.Job.Attempts)
+	}
+	return q, nil
+}
+
+// Submit stores a job and queues it. It is durable when Submit returns. With
+// an idempotency key, an earlier job of the same body comes back instead.
+func (q *Queue) Submit(ctx context.Context, r *Record, key, bodyHash string) (*Job, bool, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.draining {
+		return nil, false, ErrDraining
+	}
+	if q.c.Max > 0 && len(q.waiting) >= q.c.Max {
+		return nil, false, ErrFull
+	}
+	r.Job.Status, r.Job.CreatedAt = Queued, time.Now().UTC()
+	got, fresh, err := q.c.Store.Create(ctx, r, key, bodyHash)
+	if err != nil {
+		return nil, false, err
+	}
+	if !fresh {
+		if a, ok := q.live[got.Job.ID]; ok {
+			got = a.rec
+		}
+		return q.view(got), false, nil
+	}
+	a := &active{rec: r, stream: newStream(0), done: make(chan struct{})}
+	q.live[r.Job.ID] = a
+	q.insert(a)
+	a.stream.add("status", map[string]any{"status": Queued, "queue_position": q.position(a)})
+	q.poke()
+	return q.view(r), true, nil
+}
+
+func (q *Queue) insert(a *active) {
+	q.waiting = append(q.waiting, a)
+	sort.SliceStable(q.waiting, func(i, j int) bool {
+		return q.waiting[i].rec.Work.Priority > q.waiting[j].rec.Work.Priority
+	})
+}
+
+func (q *Queue) poke() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// position is 1 for the next job to run, 0 for one that does not wait.
+func (q *Queue) position(a *active) int {
+	for i, w := range q.waiting {
+		if w == a {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// view copies a job for a reader. The caller holds mu.
+func (q *Queue) view(r *Record) *Job {
+	j := r.Job
+	j.Outputs = append([]Output{}, j.Outputs...)
+	if a, ok := q.live[j.ID]; ok {
+		j.Progress.QueuePosition = q.position(a)
+	}
+	return &j
+}
+
+// Get returns a job as it is now.
+func (q *Queue) Get(ctx context.Context, id string) (*Job, error) {
+	q.mu.Lock()
+	if a, ok := q.live[id]; ok {
+		defer q.mu.Unlock()
+		return q.view(a.rec), nil
+	}
+	q.mu.Unlock()
+	r, err := q.c.Store.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return &r.Job, nil
+}
+
+// Wait returns the job when it has ended or ctx is over, whichever is first.
+func (q *Queue) Wait(ctx context.Context, id string) (*Job, error) {
+	q.mu.Lock()
+	a := q.live[id]
+	q.mu.Unlock()
+	if a != nil {
+		select {
+		case <-a.done:
+		case <-ctx.Done():
+		}
+	}
+	return q.Get(context.WithoutCancel(ctx), id)
+}
+
+// Events sends a job's events past an id to fn until the job has ended, fn
+// fails or ctx is over. beat is called when nothing happened for a while.
+func (q *Queue) Events(ctx context.Context, id string, after int64, every time.Duration, fn func(Event) error, beat func() error) error {
+	q.mu.Lock()
+	a := q.live[id]
+	q.mu.Unlock()
+	if a == nil {
+		r, err := q.c.Store.Get(ctx, id)
+		if err != nil {
+			return err
+		}
+		return replay(r, after, fn)
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		events, more, wake := a.stream.after(after)
+		for _, e := range events {
+			if err := fn(e); err != nil {
+				return err
+			}
+			after = e.ID
+		}
+		if !more {
+			return nil
+		}
+		select {
+		case <-wake:
+		case <-tick.C:
+			if err := beat(); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// replay tells the end of a job whose events are no longer in memory.
+func replay(r *Record, after int64, fn func(Event) error) error {
+	s := newStream(max(r.Work.LastEvent-int64(len(r.Job.Outputs))-1, 0))
+	for _, o := range r.Job.Outputs {
+		s.add("output", o)
+	}
+	if r.Job.Status.Final() {
+		s.add("done", &r.Job)
+	}
+	events, _, _ := s.after(after)
+	for _, e := range events {
+		if err := fn(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Cancel asks a job to stop: a waiting one at once, a running one as soon as
+// the engine has stopped. A job that has ended is ErrFinal.
+func (q *Queue) Cancel(ctx context.Context, id string) (*Job, error) {
+	q.mu.Lock()
+	a, ok := q.live[id]
+	if !ok || a.rec.Job.Status.Final() {
+		q.mu.Unlock()
+		j, err := q.Get(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if j.Status == Canceled {
+			return j, nil
+		}
+		return j, ErrFinal
+	}
+	defer q.mu.Unlock()
+	if a.cancel == nil {
+		q.remove(a)
+		q.finish(ctx, a, Canceled, nil)
+		return q.view(a.rec), nil
+	}
+	if a.rec.Job.Status != Canceling {
+		a.rec.Job.Status = Canceling
+		a.stream.add("status", map[string]any{"status": Canceling})
+		if err := q.c.Store.Save(ctx, a.rec); err != nil {
+			q.c.Log.Error("storing a cancel", "job", id, "error", err)
+		}
+		a.cancel(errCanceled)
+	}
+	return q.view(a.rec), nil
+}
+
+func (q *Queue) remove(a *active) {
+	for i, w := range q.waiting {
+		if w == a {
+			q.waiting = append(q.waiting[:i], q.waiting[i+1:]...)
+			return
+		}
+	}
+}
+
+// List selects jobs, newest first.
+func (q *Queue) List(ctx context.Context, query Query) ([]*Job, error) {
+	list, err := q.c.Store.List(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	out := make([]*Job, 0, len(list))
+	for _, r := range list {
+		if a, ok := q.live[r.Job.ID]; ok {
+			r = a.rec
+		}
+		out = append(out, q.view(r))
+	}
+	return out, nil
+}
+
+// Record returns a job with its work, for a retry.
+func (q *Queue) Record(ctx context.Context, id string) (*Record, error) {
+	return q.c.Store.Get(ctx, id)
+}
+
+// Delete erases a finished job and its outputs.
+func (q *Queue) Delete(ctx context.Context, id string) error {
+	j, err := q.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !j.Status.Final() {
+		return fmt.Errorf("job %s is %s: %w", id, j.Status, ErrNotFinal)
+	}
+	if err := q.c.Outputs.Remove(id); err != nil {
+		return err
+	}
+	q.mu.Lock()
+	delete(q.live, id)
+	q.mu.Unlock()
+	return q.c.Store.Delete(ctx, id)
+}
+
+// ErrNotFinal means that the job is still going on.
+var ErrNotFinal = errors.New("the job has not ended")
+
+// Depth says how many jobs wait and how many run.
+func (q *Queue) Depth() (waiting, running int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, a := range q.live {
+		if a.cancel != nil {
+			running++
+		}
+	}
+	return len(q.waiting), running
+}
+
+// end sets a job's final state.
+func (q *Queue) end(r *Record, s Status, p *problem.Problem) {
+	now := time.Now().UTC()
+	r.Job.Status, r.Job.FinishedAt, r.Job.Error = s, &now, p
+	r.Job.Progress.CurrentNode = nil
+	if s == Succeeded {
+		r.Job.Progress.Value = 1
+	}
+}
+
+// finish ends a job, stores it and tells everybody. The caller holds mu.
+func (q *Queue) finish(ctx context.Context, a *active, s Status, p *problem.Problem) {
+	q.end(a.rec, s, p)
+	a.cancel = nil
+	a.stream.add("status", map[string]any{"status": s})
+	a.rec.Work.LastEvent = a.stream.lastID() + 1
+	if err := q.c.Store.Save(context.WithoutCancel(ctx), a.rec); err != nil {
+		q.c.Log.Error("storing the end of a job", "job", a.rec.Job.ID, "error", err)
+	}
+	a.stream.add("done", &a.rec.Job)
+	a.stream.close()
+	close(a.done)
+	q.recent = append(q.recent, a.rec.Job.ID)
+	for len(q.recent) > keepFinished {
+		delete(q.live, q.recent[0])
+		q.recent = q.recent[1:]
+	}
+	attrs := []any{"job", a.rec.Job.ID, "status", string(s), "run_ms", a.rec.Job.Timings.RunMS, "outputs", len(a.rec.Job.Outputs)}
+	if p != nil {
+		attrs = append(attrs, "code", p.Code, "error", p.Message)
+	}
+	q.c.Log.Info("job ended", attrs...)
+	if q.c.Observe != nil {
+		j := a.rec.Job
+		q.c.Observe(&j)
+	}
+}
