@@ -76,11 +76,11 @@ func (p *command) Start(ctx context.Context) error {
 	port := p.c.Port
 	if port == 0 {
 		var err error
-		if port, err = freePort(p.c.Host); err != nil {
+		if port, err = freePort(ctx, p.c.Host); err != nil {
 			return err
 		}
 	}
-	cmd := exec.Command(p.c.Python, p.c.arguments(port)...)
+	cmd := exec.Command(p.c.Python, p.c.arguments(port)...) //nolint:noctx // it outlives the start; Stop ends it
 	cmd.Dir = p.c.Dir
 	cmd.Env = p.c.Env
 	cmd.Stdout, cmd.Stderr = p.log, p.log
@@ -144,10 +144,9 @@ func (p *command) Stop(ctx context.Context) error {
 		select {
 		case <-done:
 			return nil
+		case <-ctx.Done():
+			continue
 		default:
-		}
-		if ctx.Err() != nil {
-			break
 		}
 		signalGroup(cmd.Process.Pid, step.signal)
 		t := time.NewTimer(step.grace)

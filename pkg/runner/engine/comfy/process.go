@@ -160,8 +160,8 @@ func (c *CommandConfig) arguments(port int) []string {
 }
 
 // freePort asks the system for a port that nobody listens on.
-func freePort(host string) (int, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+func freePort(ctx context.Context, host string) (int, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		return 0, fmt.Errorf("choosing a port for the engine: %w", err)
 	}

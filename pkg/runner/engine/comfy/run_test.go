@@ -113,7 +113,7 @@ func TestEndings(t *testing.T) {
 				f.finish(id, c.status, c.messages, oneFile)
 			}
 			res, err := f.client(Options{}).Run(t.Context(), onePrompt, nil)
-			if want, ok := c.want.(*engine.RunError); ok {
+			if want := (*engine.RunError)(nil); errors.As(c.want, &want) {
 				if d := cmp.Diff(error(want), err); d != "" {
 					t.Errorf("error (-want +got):\n%s", d)
 				}

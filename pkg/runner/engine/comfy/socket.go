@@ -70,6 +70,7 @@ func (s *socket) run(ctx context.Context) {
 func (s *socket) connect(ctx context.Context, id string) error {
 	dialing, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
+	//nolint:bodyclose // the library closes it
 	conn, _, err := websocket.Dial(dialing, s.client.base+"/ws?clientId="+url.QueryEscape(id), &websocket.DialOptions{
 		HTTPClient:      s.client.http,
 		CompressionMode: websocket.CompressionDisabled,
@@ -77,7 +78,7 @@ func (s *socket) connect(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }()
 	conn.SetReadLimit(maxFrame)
 	hello := []byte(`{"type":"feature_flags","data":{"supports_preview_metadata":true}}`)
 	if err := conn.Write(dialing, websocket.MessageText, hello); err != nil {

@@ -50,7 +50,7 @@ func (s *Supervisor) pause(failures int) time.Duration {
 	if n := failures - 1; n < 10 {
 		d = min(s.backoff<<n, backoffLongest)
 	}
-	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
+	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64())) //nolint:gosec // no secret
 }
 
 // permanent is true for an end that another start would only repeat.

@@ -96,8 +96,7 @@ func (w *watch) abandon(s *session, why error) error {
 func (w *watch) look(s *session) (*entry, error) {
 	e, err := s.client.history(s.ctx, w.prompt.ID)
 	if e != nil || err != nil {
-		// An answer that fails is the supervisor's business.
-		return e, nil
+		return e, nil //nolint:nilerr // an engine that does not answer is the supervisor's business
 	}
 	patience := min(quietBefore, s.o.Wedge)
 	if w.prompt.Stall > 0 {
@@ -108,7 +107,7 @@ func (w *watch) look(s *session) (*entry, error) {
 	}
 	at, now, err := s.client.queue(s.ctx, w.prompt.ID)
 	if err != nil {
-		return nil, nil
+		return nil, nil //nolint:nilerr // as above
 	}
 	if at == absent {
 		// It may have ended between the two questions.
