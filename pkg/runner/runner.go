@@ -1,6 +1,3 @@
-// Package runner is the service inside an image: it keeps jobs, runs them on
-// an engine and serves the API. Its parts are in the packages under it; boot
-// puts an engine beside it.
 package runner
 
 import (
@@ -13,49 +10,31 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/comfyctl/comfyctl/pkg/contract"
 	"github.com/comfyctl/comfyctl/pkg/runner/api"
-	"github.com/comfyctl/comfyctl/pkg/runner/engine"
 	"github.com/comfyctl/comfyctl/pkg/runner/files"
 	"github.com/comfyctl/comfyctl/pkg/runner/jobs"
 	"github.com/comfyctl/comfyctl/pkg/runner/outputs"
 )
 
-// Config makes a Server.
-type Config struct {
-	Contract *contract.Contract
-	Executor engine.Executor
-	// Changed wakes the queue when the executor's status may have changed.
-	Changed func() <-chan struct{}
-	// StateDir holds jobs, files and outputs; it is made if absent.
-	StateDir    string
-	ImageDigest string
-	// Keys are the API keys; nil turns auth off.
-	Keys *api.Keys
-	// Page serves the page at /; nil means that there is none.
-	Page http.Handler
-	Log  *slog.Logger
-}
-
 // Server keeps and runs jobs, and serves the API.
 type Server struct {
 	c     Config
+	lock  *stateLock
 	store jobs.Store
 	queue *jobs.Queue
+	files *files.Store
 	api   *api.API
+	// ready is closed and open is true once jobs are run.
+	ready chan struct{}
+	open  atomic.Bool
 }
 
-// Defaults of what the contract leaves at zero.
-const (
-	defaultQueue  = 100
-	defaultDrain  = 2 * time.Minute
-	defaultFile   = 100 << 20
-	defaultPixels = 100_000_000
-)
-
-// New opens the state and takes up unfinished jobs. Close releases it.
+// New opens the state and takes up unfinished jobs; nothing runs until Serve.
+// Close releases the state.
 func New(ctx context.Context, c Config) (*Server, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -63,83 +42,121 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err := os.MkdirAll(c.StateDir, 0o755); err != nil {
 		return nil, fmt.Errorf("making the state folder: %w", err)
 	}
-	r := c.Contract.Runner
-	fs, err := files.Open(filepath.Join(c.StateDir, "files"), files.Limits{Size: or(r.Limits.File, defaultFile), Pixels: or(r.Limits.Pixels, defaultPixels)})
-	if err != nil {
-		return nil, err
-	}
-	store, err := jobs.OpenSQLite(filepath.Join(c.StateDir, "jobs.db"))
-	if err != nil {
-		return nil, err
-	}
-	out := &outputs.Store{Dir: filepath.Join(c.StateDir, "outputs")}
-	s := &Server{c: c, store: store}
-	s.queue, err = jobs.NewQueue(ctx, jobs.Config{Store: store, Executor: c.Executor, Changed: c.Changed, Inputs: fs, Outputs: out, Log: c.Log,
-		Max: int(or(int64(r.Queue.Max), defaultQueue)), QueueTimeout: ms(r.Timeouts.QueueMS), JobTimeout: ms(r.Timeouts.JobMS), Stall: ms(r.Timeouts.StallMS),
-		Retries: 1, Retention: ms(r.RetentionMS), Observe: func(j *jobs.Job) { s.api.Observe(j) }})
+	s := &Server{c: c, ready: make(chan struct{})}
+	err := s.openState(ctx)
 	if err == nil {
-		s.api, err = api.New(api.Config{Contract: c.Contract, Executor: c.Executor, Queue: s.queue, Files: fs, Outputs: out, ImageDigest: c.ImageDigest,
-			Fetcher: &files.Fetcher{Hosts: r.URLs.Hosts, MaxSize: or(r.URLs.MaxSize, 50<<20), Timeout: ms(r.URLs.TimeoutMS)}, Page: c.Page, Keys: c.Keys, Log: c.Log})
+		err = s.openAPI()
 	}
 	if err != nil {
-		_ = store.Close()
-		return nil, err
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func or(v, fallback int64) int64 {
-	if v > 0 {
-		return v
+// openState opens what is on disk.
+func (s *Server) openState(ctx context.Context) (err error) {
+	c, r := s.c, s.c.Contract.Runner
+	if s.lock, err = lockState(c.StateDir); err != nil {
+		return err
 	}
-	return fallback
+	s.files, err = files.Open(filepath.Join(c.StateDir, "files"), files.Limits{Size: or(r.Limits.File, defaultFile), Pixels: or(r.Limits.Pixels, defaultPixels)})
+	if err != nil {
+		return err
+	}
+	if s.store, err = jobs.OpenSQLite(filepath.Join(c.StateDir, "jobs.db")); err != nil {
+		return err
+	}
+	s.queue, err = jobs.NewQueue(ctx, jobs.Config{
+		Store: s.store, Executor: c.Executor, Changed: c.Changed, Inputs: s.files, Outputs: s.outputs(), Log: c.Log,
+		Max:          int(or(int64(r.Queue.Max), defaultQueue)),
+		QueueTimeout: ms(r.Timeouts.QueueMS, defaultWait), JobTimeout: ms(r.Timeouts.JobMS, defaultJob), Stall: ms(r.Timeouts.StallMS, defaultStall),
+		Retries: 1, Retention: ms(r.RetentionMS, defaultRetention),
+		Hold:    func() bool { return !s.open.Load() },
+		Observe: func(j *jobs.Job) { s.api.Observe(j) },
+	})
+	return err
 }
 
-func ms(v int64) time.Duration { return time.Duration(v) * time.Millisecond }
+func (s *Server) outputs() *outputs.Store {
+	return &outputs.Store{Dir: filepath.Join(s.c.StateDir, "outputs")}
+}
+
+func (s *Server) openAPI() error {
+	c, r := s.c, s.c.Contract.Runner
+	keys, err := loadKeys(c)
+	if err != nil {
+		return err
+	}
+	s.api, err = api.New(api.Config{
+		Contract: c.Contract, Executor: c.Executor, Queue: s.queue, Files: s.files, Outputs: s.outputs(), ImageDigest: c.ImageDigest, Version: c.Version,
+		Fetcher: &files.Fetcher{Hosts: r.URLs.Hosts, MaxSize: or(r.URLs.MaxSize, defaultURLSize), Timeout: ms(r.URLs.TimeoutMS, defaultURLTime)},
+		Page:    c.Page, Keys: keys, Open: s.open.Load, Log: c.Log,
+	})
+	return err
+}
+
+// Ready is closed when the first job could be run.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
 
 // Reload serves another contract from the next request on; jobs that are
-// queued keep the graph that they came with.
+// queued keep the graph that they came with. Settings under runner stay.
 func (s *Server) Reload(c *contract.Contract) error { return s.api.Reload(c) }
 
 // Handler is the public API.
 func (s *Server) Handler() http.Handler { return s.api }
 
-// Serve answers on l until ctx is over. Then new jobs are refused, the running
-// one may end, and everything else stays in the store for the next start.
-func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	drain := ms(s.c.Contract.Runner.Timeouts.DrainMS)
-	if drain <= 0 {
-		drain = defaultDrain
-	}
-	srv := &http.Server{Handler: s.api, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(s.c.Log.Handler(), slog.LevelDebug)}
+// Serve answers on public, and on admin where it is not nil, until ctx is
+// over. Then new jobs are refused, the running one may end, and everything
+// else stays in the store for the next start.
+func (s *Server) Serve(ctx context.Context, public, admin net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var wg sync.WaitGroup
-	wg.Add(1)
-	go func() { defer wg.Done(); s.queue.Run(ctx, drain) }()
-	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(l) }()
+	var work sync.WaitGroup
+	work.Go(func() { s.queue.Run(ctx, ms(s.c.Contract.Runner.Timeouts.DrainMS, defaultDrain)) })
+	work.Go(func() { s.opening(ctx) })
+	servers := []*http.Server{s.server(s.api)}
+	failed := make(chan error, 2)
+	go func() { failed <- servers[0].Serve(public) }()
+	if admin != nil {
+		servers = append(servers, s.server(s.api.Admin()))
+		go func() { failed <- servers[1].Serve(admin) }()
+	}
 	var err error
 	select {
-	case err = <-failed:
-		err = fmt.Errorf("serving the API: %w", err)
+	case e := <-failed:
+		err = fmt.Errorf("serving the API: %w", e)
 		cancel()
-		wg.Wait()
 	case <-ctx.Done():
-		s.queue.Drain()
-		wg.Wait() // status and events go on being served while the last job ends
-		stop, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer done()
+	}
+	s.queue.Drain()
+	// Status and events go on being served while the last job ends.
+	work.Wait()
+	stop, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer done()
+	for _, srv := range servers {
 		if e := srv.Shutdown(stop); e != nil {
+			// Somebody holds a connection open; it is cut.
 			_ = srv.Close()
-		}
-		if e := <-failed; !errors.Is(e, http.ErrServerClosed) {
-			err = fmt.Errorf("serving the API: %w", e)
 		}
 	}
 	return err
 }
 
-// Close releases the store.
-func (s *Server) Close() error { return s.store.Close() }
+func (s *Server) server(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(s.c.Log.Handler(), slog.LevelDebug),
+	}
+}
+
+// Close releases the state.
+func (s *Server) Close() error {
+	var err error
+	if s.store != nil {
+		err = s.store.Close()
+	}
+	if s.lock != nil {
+		err = errors.Join(err, s.lock.release())
+	}
+	return err
+}

@@ -22,7 +22,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/comfyctl/comfyctl/pkg/contract"
-	"github.com/comfyctl/comfyctl/pkg/runner/api"
 	"github.com/comfyctl/comfyctl/pkg/runner/engine"
 )
 
@@ -101,7 +100,7 @@ type service struct {
 	stop func()
 }
 
-func start(t *testing.T, dir string, f *fake, keys *api.Keys) *service {
+func start(t *testing.T, dir string, f *fake, keys string) *service {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	if f.put == nil {
@@ -110,7 +109,11 @@ func start(t *testing.T, dir string, f *fake, keys *api.Keys) *service {
 	if f.stage == "" {
 		f.stage = engine.StageReady
 	}
-	s, err := New(ctx, Config{Contract: theContract(), Executor: f, StateDir: dir, Keys: keys})
+	auth := ""
+	if keys != "" {
+		auth = AuthKey
+	}
+	s, err := New(ctx, Config{Contract: theContract(), Executor: f, StateDir: dir, Auth: auth, Keys: keys})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +122,7 @@ func start(t *testing.T, dir string, f *fake, keys *api.Keys) *service {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, l) }()
+	go func() { done <- s.Serve(ctx, l, nil) }()
 	var once sync.Once
 	stop := func() {
 		once.Do(func() {
@@ -190,7 +193,7 @@ func (a answer) at(path string) string {
 const create = "/v1/workflows/portrait/jobs"
 
 func TestJobFromRequestToBytes(t *testing.T) {
-	s := start(t, t.TempDir(), &fake{run: draws}, nil)
+	s := start(t, t.TempDir(), &fake{run: draws}, "")
 	a := s.do("POST", create, `{"input":{"prompt":"a fox","seed":18446744073709551615},"metadata":{"customer":"42"}}`)
 	if a.status != 201 || a.at("status") != "succeeded" || a.at("input.seed") != "18446744073709551615" || a.at("input.steps") != "20" || a.at("engine") != "stub" {
 		t.Fatalf("%d %s", a.status, a.body)
@@ -221,7 +224,7 @@ func TestJobFromRequestToBytes(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	s := start(t, t.TempDir(), &fake{run: draws}, nil)
+	s := start(t, t.TempDir(), &fake{run: draws}, "")
 	lie := "data:image/png;base64," + base64.StdEncoding.EncodeToString([]byte("<html>not a picture</html>"))
 	big := "data:image/png;base64," + base64.StdEncoding.EncodeToString(picture(200, 200))
 	for _, tt := range []struct {
@@ -279,7 +282,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestMultipartAndFiles(t *testing.T) {
-	s := start(t, t.TempDir(), &fake{run: draws}, nil)
+	s := start(t, t.TempDir(), &fake{run: draws}, "")
 	var b bytes.Buffer
 	m := multipart.NewWriter(&b)
 	_ = m.WriteField("request", `{"input":{"prompt":"x"}}`)
@@ -307,7 +310,7 @@ func TestMultipartAndFiles(t *testing.T) {
 }
 
 func TestEventsAndReplay(t *testing.T) {
-	s := start(t, t.TempDir(), &fake{run: draws}, nil)
+	s := start(t, t.TempDir(), &fake{run: draws}, "")
 	a := s.do("POST", create, `{"input":{"prompt":"x"}}`, "Accept", "text/event-stream")
 	kinds := func(body []byte) (list []string, last string) {
 		sc := bufio.NewScanner(bytes.NewReader(body))
@@ -339,7 +342,7 @@ func TestEventsAndReplay(t *testing.T) {
 }
 
 func TestIdempotency(t *testing.T) {
-	s := start(t, t.TempDir(), &fake{run: draws}, nil)
+	s := start(t, t.TempDir(), &fake{run: draws}, "")
 	a := s.do("POST", create, `{"input":{"prompt":"x"}}`, "Idempotency-Key", "k")
 	b := s.do("POST", create, `{"input":{"prompt":"x"}}`, "Idempotency-Key", "k")
 	if a.at("id") != b.at("id") || len(s.fake.seen) != 1 || b.header.Get("Idempotent-Replayed") != "true" {
@@ -358,7 +361,7 @@ func TestCancelStopsTheEngine(t *testing.T) {
 		<-ctx.Done()
 		close(stopped)
 		return nil, ctx.Err()
-	}}, nil)
+	}}, "")
 	a := s.do("POST", create, `{"input":{"prompt":"x"}}`, "Prefer", "respond-async")
 	if a.status != 202 || a.header.Get("Location") != a.at("links.self") {
 		t.Fatalf("%d %s", a.status, a.body)
@@ -380,7 +383,7 @@ func TestCancelStopsTheEngine(t *testing.T) {
 func TestQueueIsBoundAndSurvivesARestart(t *testing.T) {
 	dir := t.TempDir()
 	f := &fake{stage: engine.StageStarting, run: draws}
-	s := start(t, dir, f, nil)
+	s := start(t, dir, f, "")
 	var ids []string
 	for range 2 {
 		a := s.do("POST", create, `{"input":{"prompt":"x"}}`, "Prefer", "respond-async")
@@ -393,7 +396,7 @@ func TestQueueIsBoundAndSurvivesARestart(t *testing.T) {
 		t.Errorf("%d %s", r.status, r.body)
 	}
 	s.stop()
-	s = start(t, dir, &fake{run: draws}, nil)
+	s = start(t, dir, &fake{run: draws}, "")
 	for _, id := range ids {
 		if g := s.do("GET", "/v1/jobs/"+id+"?wait=10", ""); g.at("status") != "succeeded" {
 			t.Errorf("%s", g.body)
@@ -412,11 +415,11 @@ func TestDrainPutsBack(t *testing.T) {
 		close(began)
 		<-ctx.Done()
 		return nil, ctx.Err()
-	}}, nil)
+	}}, "")
 	a := s.do("POST", create, `{"input":{"prompt":"x"}}`, "Prefer", "respond-async")
 	<-began
 	s.stop()
-	s = start(t, dir, &fake{run: draws}, nil)
+	s = start(t, dir, &fake{run: draws}, "")
 	if g := s.do("GET", "/v1/jobs/"+a.at("id")+"?wait=10", ""); g.at("status") != "succeeded" || g.at("attempts") != "2" {
 		t.Errorf("%s", g.body)
 	}
@@ -435,7 +438,7 @@ func TestFailures(t *testing.T) {
 		{"stalled", "engine_stalled", "1", engine.ErrStalled},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := start(t, t.TempDir(), &fake{run: func(context.Context, engine.Prompt, func(engine.Event)) (*engine.Result, error) { return nil, tt.err }}, nil)
+			s := start(t, t.TempDir(), &fake{run: func(context.Context, engine.Prompt, func(engine.Event)) (*engine.Result, error) { return nil, tt.err }}, "")
 			a := s.do("POST", create, `{"input":{"prompt":"x"}}`)
 			if a.status != 201 || a.at("status") != "failed" || a.at("error.code") != tt.code || a.at("attempts") != tt.attempts {
 				t.Errorf("%d %s", a.status, a.body)
@@ -451,10 +454,7 @@ func TestFailures(t *testing.T) {
 }
 
 func TestKeysAndSites(t *testing.T) {
-	keys, err := api.ParseKeys("me ck_1\n# x\nyou:pro sha256:" + strings.Repeat("ab", 32) + "\n")
-	if err != nil {
-		t.Fatal(err)
-	}
+	keys := "me ck_1\n# x\nyou:pro sha256:" + strings.Repeat("ab", 32) + "\n"
 	s := start(t, t.TempDir(), &fake{run: draws}, keys)
 	for _, tt := range []struct {
 		path, header, value string
@@ -471,7 +471,7 @@ func TestKeysAndSites(t *testing.T) {
 			t.Errorf("%+v: %d", tt, a.status)
 		}
 	}
-	open := start(t, t.TempDir(), &fake{run: draws}, nil)
+	open := start(t, t.TempDir(), &fake{run: draws}, "")
 	if a := open.do("POST", create, `{"input":{"prompt":"x"}}`, "Origin", "https://evil.example"); a.status != 403 {
 		t.Errorf("another site's page: %d", a.status)
 	}
@@ -481,7 +481,7 @@ func TestKeysAndSites(t *testing.T) {
 }
 
 func TestOpenAPIAndDocs(t *testing.T) {
-	s := start(t, t.TempDir(), &fake{run: draws}, nil)
+	s := start(t, t.TempDir(), &fake{run: draws}, "")
 	a := s.do("GET", "/openapi.json", "")
 	if a.at("openapi") != "3.1.0" || a.json["paths"].(map[string]any)["/v1/workflows/portrait/jobs"] == nil {
 		t.Errorf("%.300s", a.body)

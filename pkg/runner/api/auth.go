@@ -27,8 +27,12 @@ type Keys struct {
 
 type key struct {
 	name string
+	tier string
 	sum  [32]byte
 }
+
+// admin reports whether the key opens what the operator sees.
+func (k key) admin() bool { return k.tier == "admin" }
 
 // ParseKeys reads lines `NAME[:TIER] KEY` where KEY is the key itself or
 // sha256:HEX. Empty lines and # comments are skipped.
@@ -44,8 +48,8 @@ func ParseKeys(text string) (*Keys, error) {
 		if len(f) != 2 {
 			return nil, fmt.Errorf("reading API keys: line %d is not NAME and KEY", n)
 		}
-		name, _, _ := strings.Cut(f[0], ":")
-		one := key{name: name, sum: sha256.Sum256([]byte(f[1]))}
+		name, tier, _ := strings.Cut(f[0], ":")
+		one := key{name: name, tier: tier, sum: sha256.Sum256([]byte(f[1]))}
 		if h, ok := strings.CutPrefix(f[1], "sha256:"); ok {
 			b, err := hex.DecodeString(h)
 			if err != nil || len(b) != 32 {
@@ -62,13 +66,13 @@ func ParseKeys(text string) (*Keys, error) {
 func (k *Keys) Empty() bool { return len(k.list) == 0 }
 
 // Generate adds a new key and returns it; only its hash is kept.
-func (k *Keys) Generate(name string) (string, error) {
+func (k *Keys) Generate(name, tier string) (string, error) {
 	raw := make([]byte, 32)
 	if _, err := rand.Read(raw); err != nil {
 		return "", fmt.Errorf("making an API key: %w", err)
 	}
 	text := "ck_" + new(big.Int).SetBytes(raw).Text(62)
-	k.list = append(k.list, key{name: name, sum: sha256.Sum256([]byte(text))})
+	k.list = append(k.list, key{name: name, tier: tier, sum: sha256.Sum256([]byte(text))})
 	return text, nil
 }
 
@@ -76,7 +80,11 @@ func (k *Keys) Generate(name string) (string, error) {
 func (k *Keys) Lines() string {
 	var b strings.Builder
 	for _, one := range k.list {
-		fmt.Fprintf(&b, "%s sha256:%s\n", one.name, hex.EncodeToString(one.sum[:]))
+		name := one.name
+		if one.tier != "" {
+			name += ":" + one.tier
+		}
+		fmt.Fprintf(&b, "%s sha256:%s\n", name, hex.EncodeToString(one.sum[:]))
 	}
 	return b.String()
 }

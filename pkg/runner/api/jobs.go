@@ -369,3 +369,26 @@ func (a *API) outputFile(ctx context.Context, path string) (*files.Info, error) 
 	defer f.Close()
 	return a.c.Files.Add(f, parts[5], 0)
 }
+
+// Sample is a job of the first workflow with its defaults and examples.
+func (a *API) Sample(ctx context.Context) (*jobs.Record, error) {
+	s := a.state.Load()
+	if len(s.contract.Workflows) == 0 {
+		return nil, errors.New("there is no workflow")
+	}
+	wf := &s.contract.Workflows[0]
+	in := map[string]json.RawMessage{}
+	for _, i := range wf.Inputs {
+		if i.Example != nil && i.Default == nil {
+			in[i.Name] = i.Example
+		}
+	}
+	bound, fields, err := inputs.Bind(ctx, wf, in, "/input", s.files)
+	if err != nil {
+		return nil, err
+	}
+	if len(fields) > 0 {
+		return nil, fmt.Errorf("%s has no default: %s", wf.Name, fields[0].Message)
+	}
+	return a.record(&request{}, wf, bound), nil
+}

@@ -29,6 +29,10 @@ type Config struct {
 	Outputs  *outputs.Store
 	// ImageDigest is the image's, as sha256:HEX; empty means the contract's.
 	ImageDigest string
+	// Version is this program's own.
+	Version string
+	// Open is true once jobs are run; nil means from the start.
+	Open func() bool
 	// Page serves the page at /; nil means that there is none.
 	Page http.Handler
 	// Keys are the API keys that are let in; nil turns auth off.
@@ -134,6 +138,21 @@ func (a *API) routes() *http.ServeMux {
 	m.HandleFunc("/", a.rest)
 	return m
 }
+
+// Admin is the API of the admin listener, which needs no key.
+func (a *API) Admin() http.Handler {
+	m := http.NewServeMux()
+	m.HandleFunc("GET /healthz", a.healthz)
+	m.HandleFunc("GET /readyz", a.readyz)
+	m.HandleFunc("GET /metrics", a.serveMetrics)
+	m.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		a.fail(w, r, problem.New("not_found", "there is nothing at "+r.URL.Path).WithHint("this listener serves /healthz, /readyz and /metrics"))
+	})
+	return m
+}
+
+// open reports whether jobs are run.
+func (a *API) open() bool { return a.c.Open == nil || a.c.Open() }
 
 // rest serves the page, and says no to everything else.
 func (a *API) rest(w http.ResponseWriter, r *http.Request) {

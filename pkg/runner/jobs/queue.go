@@ -46,6 +46,9 @@ type Config struct {
 	Retries int
 	// Retention is how long finished jobs are kept; 0 means for ever.
 	Retention time.Duration
+	// Hold is true while no job is taken though the engine is ready; nil never
+	// holds.
+	Hold func() bool
 	// Observe is told of every finished job; nil drops it.
 	Observe func(j *Job)
 }
@@ -147,6 +150,9 @@ func (q *Queue) insert(a *active) {
 		return q.waiting[i].rec.Work.Priority > q.waiting[j].rec.Work.Priority
 	})
 }
+
+// Wake makes the queue look again at what keeps it from running a job.
+func (q *Queue) Wake() { q.poke() }
 
 func (q *Queue) poke() {
 	select {

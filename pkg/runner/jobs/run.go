@@ -31,13 +31,14 @@ func (q *Queue) Run(ctx context.Context, drain time.Duration) {
 			retain = time.Now()
 			q.retire(ctx)
 		}
-		if a, run := q.next(ctx); a != nil {
-			q.runUntil(ctx, run, drain, a)
-			continue
-		}
+		// Taken before the status is read, so that no change falls between.
 		var changed <-chan struct{}
 		if q.c.Changed != nil {
 			changed = q.c.Changed()
+		}
+		if a, run := q.next(ctx); a != nil {
+			q.runUntil(ctx, run, drain, a)
+			continue
 		}
 		select {
 		case <-ctx.Done():
@@ -68,7 +69,7 @@ func (q *Queue) Draining() bool {
 // next takes the first waiting job, once the engine is ready, and gives the
 // context of its run. From here on a cancel goes to that context.
 func (q *Queue) next(ctx context.Context) (*active, context.Context) {
-	if q.c.Executor.Status().Stage != engine.StageReady {
+	if q.c.Executor.Status().Stage != engine.StageReady || q.c.Hold != nil && q.c.Hold() {
 		return nil, nil
 	}
 	q.mu.Lock()
@@ -162,13 +163,16 @@ func (q *Queue) begin(ctx context.Context, a *active) {
 }
 
 func (q *Queue) awaitReady(ctx context.Context) error {
-	for q.c.Executor.Status().Stage != engine.StageReady {
-		if q.c.Executor.Status().Stage == engine.StageFailed {
-			return engine.ErrNotReady
-		}
+	for {
 		var changed <-chan struct{}
 		if q.c.Changed != nil {
 			changed = q.c.Changed()
+		}
+		switch q.c.Executor.Status().Stage {
+		case engine.StageReady:
+			return nil
+		case engine.StageFailed:
+			return engine.ErrNotReady
 		}
 		t := time.NewTimer(500 * time.Millisecond)
 		select {
@@ -180,7 +184,16 @@ func (q *Queue) awaitReady(ctx context.Context) error {
 		}
 		t.Stop()
 	}
-	return nil
+}
+
+// Rehearse runs a job that nobody asked for and nothing keeps.
+func (q *Queue) Rehearse(ctx context.Context, r *Record) error {
+	a := &active{rec: r, stream: newStream(0)}
+	r.Work.PromptID = uuid.NewString()
+	_, err := q.attempt(ctx, a)
+	clean, stop := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer stop()
+	return errors.Join(err, q.c.Executor.Forget(clean, r.Work.PromptID))
 }
 
 // attempt hands the files and the prompt to the engine once.
