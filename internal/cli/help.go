@@ -1,0 +1,261 @@
+package cli
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/comfyctl/comfyctl/internal/diag"
+	"github.com/comfyctl/comfyctl/internal/term"
+)
+
+// topics are the pages of help that are no command.
+var topics = [][2]string{
+	{"environment", "the variables that comfyctl reads"},
+	{"exit-codes", "what each exit code means"},
+	{"output", "what goes to stdout, and -o json"},
+	{"CY001 …", "a rule: why, a bad and a good example"},
+}
+
+// newHelpCmd serves commands, topics and rules.
+func newHelpCmd(a *App) *cobra.Command {
+	var tree bool
+	cmd := &cobra.Command{
+		Use:     "help [COMMAND|TOPIC|RULE]",
+		Short:   "Explain a command, a topic or a rule",
+		Example: "comfyctl help run\ncomfyctl help exit-codes\ncomfyctl help CW105",
+		GroupID: groupHelp,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if tree {
+				return a.helpTree(cmd.Root())
+			}
+			text, err := a.helpFor(cmd.Root(), args)
+			if err != nil {
+				return err
+			}
+			a.reply.data = map[string]string{"text": text}
+			return a.print(text)
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+			var list []string
+			for _, c := range cmd.Root().Commands() {
+				list = append(list, c.Name())
+			}
+			for _, r := range diag.Rules() {
+				list = append(list, r.ID)
+			}
+			return append(list, "environment", "exit-codes", "output"), cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	cmd.Flags().BoolVar(&tree, "json", false, "the whole command tree, for tools")
+	return cmd
+}
+
+func (a *App) helpFor(root *cobra.Command, args []string) (string, error) {
+	if len(args) == 0 {
+		return a.helpText(root), nil
+	}
+	switch args[0] {
+	case "exit-codes":
+		return helpExitCodes(), nil
+	case "environment":
+		return helpEnvironment(root), nil
+	case "output":
+		return helpOutput, nil
+	}
+	if r, ok := diag.Lookup(strings.ToUpper(args[0])); ok {
+		return a.helpRule(r), nil
+	}
+	if cmd, rest, err := root.Find(args); err == nil && len(rest) == 0 && cmd != root {
+		return a.helpText(cmd), nil
+	}
+	var ids []string
+	for _, r := range diag.Rules() {
+		ids = append(ids, r.ID)
+	}
+	if near := diag.Suggest(args[0], append(ids, "exit-codes", "environment", "output")); near != "" {
+		return "", usageError("unknown_topic", "no help about `"+args[0]+"`", "did you mean `comfyctl help "+near+"`?")
+	}
+	return "", unknownCommand(root, args[0])
+}
+
+// helpText is a command's page: examples come first.
+func (a *App) helpText(cmd *cobra.Command) string {
+	s := a.console().Out
+	var b strings.Builder
+	title := func(t string) { fmt.Fprintf(&b, "\n%s\n", s.Paint(term.Bold, t)) }
+	if cmd.Long != "" {
+		b.WriteString(cmd.Long + "\n")
+	} else {
+		b.WriteString(cmd.Short + ".\n")
+	}
+	if cmd.Example != "" {
+		title("Examples")
+		b.WriteString(indent(cmd.Example))
+	}
+	title("Usage")
+	if cmd.HasParent() {
+		b.WriteString("  comfyctl " + strings.TrimSuffix(strings.TrimPrefix(cmd.UseLine(), "comfyctl "), " [flags]") + "\n")
+		if len(cmd.Aliases) > 0 {
+			b.WriteString("  also: " + strings.Join(cmd.Aliases, ", ") + "\n")
+		}
+	} else {
+		b.WriteString("  comfyctl COMMAND [ARGUMENT…]\n")
+	}
+	for _, g := range cmd.Groups() {
+		var list strings.Builder
+		for _, c := range cmd.Commands() {
+			if c.GroupID == g.ID && c.IsAvailableCommand() {
+				fmt.Fprintf(&list, "  %-11s %s\n", c.Name(), c.Short)
+			}
+		}
+		if list.Len() > 0 {
+			title(g.Title)
+			b.WriteString(list.String())
+		}
+	}
+	if !cmd.HasParent() {
+		title("Topics of `comfyctl help`")
+		for _, t := range topics {
+			fmt.Fprintf(&b, "  %-11s %s\n", t[0], t[1])
+		}
+	}
+	if cmd.HasParent() && cmd.LocalNonPersistentFlags().HasAvailableFlags() {
+		title("Flags")
+		b.WriteString(cmd.LocalNonPersistentFlags().FlagUsagesWrapped(100))
+	}
+	title("Flags of every command")
+	b.WriteString(cmd.Root().PersistentFlags().FlagUsagesWrapped(100))
+	return b.String()
+}
+
+func indent(text string) string {
+	return "  " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  ") + "\n"
+}
+
+func (a *App) helpRule(r diag.Rule) string {
+	s := a.console().Out
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s (%s)\n\n%s\n", s.Paint(term.Bold, r.ID), r.Title, r.Level, r.Why)
+	if r.Server != "" {
+		fmt.Fprintf(&b, "ComfyUI's own answer would be: %s\n", r.Server)
+	}
+	if r.Bad != "" {
+		fmt.Fprintf(&b, "\n%s\n%s", s.Paint(term.Bold, "Bad"), indent(r.Bad))
+	}
+	if r.Good != "" {
+		fmt.Fprintf(&b, "\n%s\n%s", s.Paint(term.Bold, "Good"), indent(r.Good))
+	}
+	fmt.Fprintf(&b, "\n%s\n%s", s.Paint(term.Bold, "Turn it off"), indent("checks: { "+r.ID+": off }        # or error, warning, note\n# comfyctl: ignore "+r.ID+" - why    # on the line, in YAML"))
+	return b.String()
+}
+
+func helpExitCodes() string {
+	var b strings.Builder
+	b.WriteString("Exit codes, the same on every command.\n\n")
+	for _, c := range exitCodes {
+		fmt.Fprintf(&b, "  %3d  %s\n       a pipeline should: %s\n", c.Code, c.Meaning, c.Advice)
+	}
+	return b.String()
+}
+
+// helpEnvironment is made from the flags of all commands.
+func helpEnvironment(root *cobra.Command) string {
+	where := map[string][]string{}
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		c.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+			if f.Name != "help" && !f.Hidden {
+				where[f.Name] = append(where[f.Name], verb(c))
+			}
+		})
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(root)
+	var b strings.Builder
+	b.WriteString("Every flag can be set by a variable. A flag on the command line wins, then the\nvariable, then ~/.config/comfyctl/config.yaml (flag names and values).\n\nEvery command\n")
+	root.PersistentFlags().VisitAll(func(f *pflag.Flag) { fmt.Fprintf(&b, "  %-24s --%s\n", variable(f.Name), f.Name) })
+	b.WriteString("\nSome commands\n")
+	var names []string
+	for n := range where {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	for _, n := range names {
+		fmt.Fprintf(&b, "  %-24s --%s of %s\n", variable(n), n, strings.Join(where[n], ", "))
+	}
+	b.WriteString(`
+Without a flag
+  COMFYCTL_KEY             API key that call, test and status send
+  COMFYCTL_KEY_FILE        the same, read from a file
+  NO_COLOR, CLICOLOR_FORCE, TERM=dumb, ACCESSIBLE   colours and symbols
+  CI                       never ask
+  GITHUB_ACTIONS           annotations, log groups, $GITHUB_OUTPUT, $GITHUB_STEP_SUMMARY
+  DOCKER_HOST              which Docker Engine
+`)
+	return b.String()
+}
+
+const helpOutput = `What goes where.
+
+  stdout   the result alone: a path, an image reference, a URL, a report
+  stderr   the story: progress, findings, errors, questions
+
+  -o text     the default; piped text is the same without colour
+  -o json     one document, also when the command fails:
+              {"schema":"comfyctl/v1","command":"pack","ok":true,"data":{…},
+               "diagnostics":[…],"error":null,"took_ms":41230,"version":"0.4.0"}
+  -o ndjson   one JSON object a line: {"type":"step",…}, {"type":"event",…} …
+              and last {"type":"result", and the fields of -o json}
+
+Fields may be added under comfyctl/v1; readers ignore those they do not know.
+On failure "error" holds code, message, help and retryable.
+`
+
+// treeCommand is one command for tools.
+type treeCommand struct {
+	Name    string     `json:"name"`
+	Usage   string     `json:"usage"`
+	Short   string     `json:"short"`
+	Aliases []string   `json:"aliases"`
+	Example string     `json:"example,omitempty"`
+	Flags   []treeFlag `json:"flags"`
+}
+
+type treeFlag struct {
+	Name     string `json:"name"`
+	Short    string `json:"short,omitempty"`
+	Type     string `json:"type"`
+	Default  string `json:"default,omitempty"`
+	Usage    string `json:"usage"`
+	Variable string `json:"variable"`
+}
+
+func treeFlags(set *pflag.FlagSet) []treeFlag {
+	list := []treeFlag{}
+	set.VisitAll(func(f *pflag.Flag) {
+		if f.Name != "help" && !f.Hidden {
+			list = append(list, treeFlag{f.Name, f.Shorthand, f.Value.Type(), f.DefValue, strings.ReplaceAll(f.Usage, "`", ""), variable(f.Name)})
+		}
+	})
+	return list
+}
+
+func (a *App) helpTree(root *cobra.Command) error {
+	list := []treeCommand{}
+	for _, c := range root.Commands() {
+		if c.IsAvailableCommand() || c.Name() == "help" {
+			list = append(list, treeCommand{c.Name(), c.UseLine(), c.Short, append([]string{}, c.Aliases...), c.Example, treeFlags(c.LocalNonPersistentFlags())})
+		}
+	}
+	a.reply.data = map[string]any{"commands": list, "flags": treeFlags(root.PersistentFlags()), "exit_codes": exitCodes}
+	if a.flags.Output == formatText {
+		a.flags.Output = formatJSON
+	}
+	return nil
+}
