@@ -1,0 +1,15 @@
+package diskspace
+
+import "golang.org/x/sys/windows"
+
+func free(path string) (int64, error) {
+	p, err := windows.UTF16PtrFromString(path)
+	if err != nil {
+		return 0, err
+	}
+	var avail uint64
+	if err := windows.GetDiskFreeSpaceEx(p, &avail, nil, nil); err != nil {
+		return 0, err
+	}
+	return int64(avail), nil
+}
