@@ -63,6 +63,7 @@ func (s *Server) openState(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	s.files.Engine = c.EngineInput
 	if s.store, err = jobs.OpenSQLite(filepath.Join(c.StateDir, "jobs.db")); err != nil {
 		return err
 	}

@@ -123,6 +123,9 @@ func start(t *testing.T, dir string, f *fake, keys string) *service {
 	}
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, l, nil) }()
+	if f.stage == engine.StageReady {
+		<-s.Ready()
+	}
 	var once sync.Once
 	stop := func() {
 		once.Do(func() {
@@ -202,7 +205,7 @@ func TestJobFromRequestToBytes(t *testing.T) {
 		t.Errorf("%s", a.body)
 	}
 	graph := string(s.fake.seen[0].Graph)
-	if !strings.Contains(graph, `"seed":18446744073709551615`) || !strings.Contains(graph, `"filename_prefix":"jobs/`+a.at("id")+`/x"`) || !strings.Contains(graph, `"text":"a fox"`) {
+	if !strings.Contains(graph, `"seed":18446744073709551615`) || !strings.Contains(graph, `"filename_prefix":"jobs/`+a.at("id")+`/1/x"`) || !strings.Contains(graph, `"text":"a fox"`) {
 		t.Errorf("the engine got %s", graph)
 	}
 	got := s.do("GET", a.at("outputs.0.url"), "", "Range", "bytes=0-7")
@@ -241,12 +244,21 @@ func TestRefusals(t *testing.T) {
 		{"long", `{"input":{"prompt":"01234567890"}}`, 422, "/input/prompt", "too_long"},
 		{"list", `{"input":{"prompt":"x","sampler":"dpmpp2m"}}`, 422, "/input/sampler", "not_in_list"},
 		{"seed", `{"input":{"prompt":"x","seed":"18446744073709551616"}}`, 422, "/input/seed", "out_of_range"},
-		{"private URL", `{"input":{"prompt":"x","photo":"http://127.0.0.1:1/x.png"}}`, 422, "/input/photo", "bad_file"},
-		{"metadata URL", `{"input":{"prompt":"x","photo":"http://169.254.169.254/latest"}}`, 422, "/input/photo", "bad_file"},
+		{"plain http", `{"input":{"prompt":"x","photo":"http://example.com/x.png"}}`, 422, "/input/photo", "bad_file"},
+		{"loopback URL", `{"input":{"prompt":"x","photo":"https://127.0.0.1:1/x.png"}}`, 422, "/input/photo", "private_address"},
+		{"loopback name", `{"input":{"prompt":"x","photo":"https://localhost:1/x.png"}}`, 422, "/input/photo", "private_address"},
+		{"mapped address", `{"input":{"prompt":"x","photo":"https://[::ffff:10.0.0.1]/x.png"}}`, 422, "/input/photo", "private_address"},
+		{"metadata URL", `{"input":{"prompt":"x","photo":"https://169.254.169.254/latest"}}`, 422, "/input/photo", "private_address"},
 		{"lying type", `{"input":{"prompt":"x","photo":"` + lie + `"}}`, 422, "/input/photo", "bad_file"},
-		{"pixels", `{"input":{"prompt":"x","photo":"` + big + `"}}`, 422, "/input/photo", "bad_file"},
+		{"pixels", `{"input":{"prompt":"x","photo":"` + big + `"}}`, 422, "/input/photo", "too_many_pixels"},
 		{"no such file", `{"input":{"prompt":"x","photo":"file_01"}}`, 422, "/input/photo", "bad_file"},
-		{"unknown field", `{"inputs":{}}`, 422, "/inputs", "unknown_field"},
+		{"unknown field", `{"inputs":{},"input":{"prompt":"x"}}`, 422, "/inputs", "unknown_field"},
+		{"unserved field", `{"webhook":{"url":"https://x"},"input":{"prompt":"x"}}`, 422, "/webhook", "not_supported"},
+		{"unserved option", `{"outputs":{"format":{"type":"webp"}},"input":{"prompt":"x"}}`, 422, "/outputs/format", "not_supported"},
+		{"mode", `{"outputs":{"mode":"urls"},"input":{"prompt":"x"}}`, 422, "/outputs/mode", "not_in_list"},
+		{"timeout", `{"queue":{"timeout_s":-1},"input":{"prompt":"x"}}`, 422, "/queue/timeout_s", "out_of_range"},
+		{"list for a value", `{"input":["prompt"]}`, 422, "/input", "wrong_type"},
+		{"list for a body", `[1]`, 422, "", "wrong_type"},
 		{"not JSON", `{"input":`, 400, "", ""},
 		{"too deep", `{"input":{"prompt":[[[[[[[[[1]]]]]]]]]}}`, 400, "", ""},
 		{"too large", `{"input":{"prompt":"` + strings.Repeat("x", 5000) + `"}}`, 413, "", ""},
@@ -380,30 +392,75 @@ func TestCancelStopsTheEngine(t *testing.T) {
 	}
 }
 
+// holds is a run that goes on until it is released.
+func holds(release <-chan struct{}) func(context.Context, engine.Prompt, func(engine.Event)) (*engine.Result, error) {
+	return func(ctx context.Context, p engine.Prompt, on func(engine.Event)) (*engine.Result, error) {
+		select {
+		case <-release:
+			return draws(ctx, p, on)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
 func TestQueueIsBoundAndSurvivesARestart(t *testing.T) {
 	dir := t.TempDir()
-	f := &fake{stage: engine.StageStarting, run: draws}
-	s := start(t, dir, f, "")
-	var ids []string
+	s := start(t, dir, &fake{run: holds(nil)}, "")
+	running := s.do("POST", create, `{"input":{"prompt":"x"}}`, "Prefer", "respond-async")
+	for s.do("GET", running.at("links.self"), "").at("status") != "running" {
+		time.Sleep(time.Millisecond)
+	}
+	ids := []string{running.at("id")}
 	for range 2 {
-		a := s.do("POST", create, `{"input":{"prompt":"x"}}`, "Prefer", "respond-async")
+		a := s.do("POST", create, `{"input":{"prompt":"x"}}`, "Prefer", "respond-async", "Idempotency-Key", fmt.Sprint(len(ids)))
 		ids = append(ids, a.at("id"))
 	}
 	if a := s.do("POST", create, `{"input":{"prompt":"x"}}`); a.status != 503 || a.at("code") != "queue_full" || a.header.Get("Retry-After") == "" {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	if r := s.do("GET", "/readyz", ""); r.status != 503 || r.at("engine.reason") != "booting" {
-		t.Errorf("%d %s", r.status, r.body)
+	if a := s.do("POST", create, `{"input":{"prompt":"x"}}`, "Prefer", "respond-async", "Idempotency-Key", "1"); a.status != 202 || a.at("id") != ids[1] {
+		t.Errorf("a repeated request at a full queue: %d %s", a.status, a.body)
+	}
+	if a := s.do("GET", "/v1/jobs/"+ids[2], ""); a.at("progress.queue_position") != "2" {
+		t.Errorf("%s", a.body)
 	}
 	s.stop()
 	s = start(t, dir, &fake{run: draws}, "")
-	for _, id := range ids {
-		if g := s.do("GET", "/v1/jobs/"+id+"?wait=10", ""); g.at("status") != "succeeded" {
+	for i, id := range ids {
+		g := s.do("GET", "/v1/jobs/"+id+"?wait=10", "")
+		want := "1"
+		if i == 0 {
+			want = "2"
+		}
+		if g.at("status") != "succeeded" || g.at("attempts") != want {
 			t.Errorf("%s", g.body)
 		}
 	}
-	if r := s.do("GET", "/readyz", ""); r.status != 200 || !strings.Contains(r.at("engine.note"), "STUB") {
+	if r := s.do("GET", "/readyz", ""); r.status != 200 || r.at("engine.kind") != "stub" || !strings.Contains(r.at("engine.note"), "STUB") {
 		t.Errorf("%d %s", r.status, r.body)
+	}
+}
+
+func TestNotReady(t *testing.T) {
+	s := start(t, t.TempDir(), &fake{stage: engine.StageStarting, run: draws}, "")
+	if a := s.do("POST", create, `{"input":{"prompt":"x"}}`); a.status != 503 || a.at("code") != "not_ready" || a.header.Get("Retry-After") == "" {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if r := s.do("GET", "/readyz", ""); r.status != 503 || r.at("engine.reason") != "booting" || r.at("engine.stage") != "starting" {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	if v := s.do("POST", "/v1/workflows/portrait/validate", `{"input":{"prompt":"x"}}`); v.status != 200 {
+		t.Errorf("%d %s", v.status, v.body)
+	}
+	s.fake.mu.Lock()
+	s.fake.stage = engine.StageReady
+	s.fake.mu.Unlock()
+	for s.do("GET", "/readyz", "").status != 200 {
+		time.Sleep(time.Millisecond)
+	}
+	if a := s.do("POST", create, `{"input":{"prompt":"x"}}`); a.status != 201 {
+		t.Errorf("%d %s", a.status, a.body)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/comfyctl/comfyctl/pkg/runner/files"
 	"github.com/comfyctl/comfyctl/pkg/runner/jobs"
 	"github.com/comfyctl/comfyctl/pkg/runner/problem"
 )
@@ -33,6 +34,14 @@ type key struct {
 
 // admin reports whether the key opens what the operator sees.
 func (k key) admin() bool { return k.tier == "admin" }
+
+// opens reports whether the key may be used for a path.
+func (k key) opens(path string) bool {
+	if path == "/metrics" {
+		return k.admin() || k.tier == "metrics"
+	}
+	return k.tier != "metrics"
+}
 
 // ParseKeys reads lines `NAME[:TIER] KEY` where KEY is the key itself or
 // sha256:HEX. Empty lines and # comments are skipped.
@@ -89,18 +98,17 @@ func (k *Keys) Lines() string {
 	return b.String()
 }
 
-// Allow reports whether a key is one of these, in constant time.
-func (k *Keys) Allow(text string) bool { return k.find(text) != "" }
-
-func (k *Keys) find(text string) string {
+// find returns the key that the text is, comparing with all in constant time.
+func (k *Keys) find(text string) (key, bool) {
 	sum := sha256.Sum256([]byte(text))
-	found := ""
+	var found key
+	ok := false
 	for _, one := range k.list {
 		if subtle.ConstantTimeCompare(sum[:], one.sum[:]) == 1 {
-			found = one.name
+			found, ok = one, true
 		}
 	}
-	return found
+	return found, ok
 }
 
 // credential is the key of a request.
@@ -116,10 +124,24 @@ func credential(r *http.Request) string {
 
 const callerKey contextKey = 1
 
-// caller names who asks: the key's name, or "".
-func caller(ctx context.Context) string {
-	s, _ := ctx.Value(callerKey).(string)
-	return s
+// caller is the key of a request; where auth is off, one that sees all.
+func caller(ctx context.Context) key {
+	k, ok := ctx.Value(callerKey).(key)
+	if !ok {
+		return key{tier: "admin"}
+	}
+	return k
+}
+
+func owner(ctx context.Context) files.Owner {
+	k := caller(ctx)
+	return files.Owner{Caller: k.name, All: k.admin()}
+}
+
+// mine reports whether the caller may see a job.
+func mine(ctx context.Context, j *jobs.Job) bool {
+	k := caller(ctx)
+	return k.admin() || k.name == j.Caller
 }
 
 // free are the paths that never need a key. The page is a form; what it calls
@@ -156,13 +178,17 @@ func (a *API) guard(next http.Handler) http.Handler {
 			return
 		}
 		if a.c.Keys != nil && !free(r.URL.Path) {
-			name := a.c.Keys.find(credential(r))
-			if name == "" {
+			k, ok := a.c.Keys.find(credential(r))
+			if !ok {
 				h.Set("WWW-Authenticate", `Bearer realm="comfyctl"`)
 				a.fail(w, r, problem.New("unauthorized", "an API key is needed").WithHint("send `Authorization: Bearer KEY` or `X-API-Key: KEY`"))
 				return
 			}
-			r = r.WithContext(context.WithValue(r.Context(), callerKey, name))
+			if !k.opens(r.URL.Path) {
+				a.fail(w, r, problem.New("forbidden", "the key `"+k.name+"` does not open "+r.URL.Path).WithHint("the metrics take a key of the tier admin or metrics; a metrics key takes nothing else"))
+				return
+			}
+			r = r.WithContext(context.WithValue(r.Context(), callerKey, k))
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -177,6 +203,9 @@ func (a *API) sites(w http.ResponseWriter, r *http.Request) (done bool, p *probl
 	}
 	origin := r.Header.Get("Origin")
 	if origin == "" {
+		if site := r.Header.Get("Sec-Fetch-Site"); (site == "cross-site" || site == "same-site") && !safeMethod(r.Method) {
+			return false, problem.New("forbidden", "pages of other sites may not call this service").WithHint("list their origin under runner.cors.origins")
+		}
 		return false, nil
 	}
 	u, err := url.Parse(origin)
@@ -195,11 +224,13 @@ func (a *API) sites(w http.ResponseWriter, r *http.Request) (done bool, p *probl
 			w.WriteHeader(http.StatusNoContent)
 			return true, nil
 		}
-	case !same && r.Method != http.MethodGet && r.Method != http.MethodHead:
+	case !same && !safeMethod(r.Method):
 		return false, problem.New("forbidden", "pages of "+origin+" may not call this service").WithHint("list the origin under runner.cors.origins")
 	}
 	return false, nil
 }
+
+func safeMethod(m string) bool { return m == http.MethodGet || m == http.MethodHead }
 
 func onLoopback(r *http.Request) bool {
 	addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -16,7 +15,7 @@ import (
 // heartbeat keeps proxies from closing a silent stream.
 const heartbeat = 15 * time.Second
 
-func (a *API) jobEvents(w http.ResponseWriter, r *http.Request) {
+func (a *API) jobEvents(w http.ResponseWriter, r *http.Request, j *jobs.Job) *problem.Problem {
 	var after int64
 	last := r.Header.Get("Last-Event-ID")
 	if last == "" {
@@ -25,16 +24,18 @@ func (a *API) jobEvents(w http.ResponseWriter, r *http.Request) {
 	if last != "" {
 		n, err := strconv.ParseInt(last, 10, 64)
 		if err != nil || n < 0 {
-			a.fail(w, r, problem.New("bad_request", "Last-Event-ID is the id of an event"))
-			return
+			return problem.New("bad_request", "Last-Event-ID is the id of an event")
 		}
 		after = n
 	}
-	if _, err := a.c.Queue.Get(r.Context(), r.PathValue("id")); errors.Is(err, jobs.ErrNotFound) {
-		a.fail(w, r, noJob(r.PathValue("id")))
-		return
+	types := r.URL.Query().Get("types")
+	for t := range strings.SplitSeq(types, ",") {
+		if types != "" && !slices.Contains(jobs.EventTypes, t) {
+			return problem.New("bad_request", "there is no event type `"+t+"`").WithHint("one of " + strings.Join(jobs.EventTypes, ", "))
+		}
 	}
-	a.stream(w, r, r.PathValue("id"), after)
+	a.stream(w, r, j.ID, after)
+	return nil
 }
 
 // stream sends a job's events as Server-Sent Events until the job has ended.

@@ -32,9 +32,19 @@ func (a *API) uploadFile(w http.ResponseWriter, r *http.Request) {
 		if part.FileName() == "" {
 			continue
 		}
-		info, err := a.c.Files.Add(part, part.FileName(), 0)
-		if err != nil {
-			a.fail(w, r, fileProblem(err, ""))
+		info, err := a.c.Files.Add(part, part.FileName(), 0, owner(r.Context()), false)
+		if err == nil {
+			if err = files.Declared(info, part.Header.Get("Content-Type")); err != nil {
+				_ = a.c.Files.Delete(info.ID, owner(r.Context()))
+			}
+		}
+		if p := fileProblem(err, ""); p != nil {
+			a.fail(w, r, p)
+			return
+		} else if err != nil {
+			p := problem.New("validation_failed", "the file "+err.Error())
+			p.Errors = []problem.Field{{Code: "bad_file", Message: p.Message}}
+			a.fail(w, r, p)
 			return
 		}
 		writeJSON(w, http.StatusCreated, info)
@@ -50,7 +60,7 @@ func (a *API) fileFromURL(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, problem.New("bad_request", `the body is {"url": "https://…"}`))
 		return
 	}
-	info, err := a.c.Fetcher.Fetch(r.Context(), a.c.Files, req.URL, 0)
+	info, err := a.c.Fetcher.Fetch(r.Context(), a.c.Files, req.URL, 0, owner(r.Context()))
 	if err != nil {
 		p := problem.New("validation_failed", err.Error())
 		p.Errors = []problem.Field{{Pointer: "/url", Code: "bad_file", Message: err.Error()}}
@@ -61,7 +71,7 @@ func (a *API) fileFromURL(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) fileByHash(w http.ResponseWriter, r *http.Request) {
-	if _, err := a.c.Files.Get("sha256:" + r.PathValue("hash")); err != nil {
+	if _, err := a.c.Files.Get("sha256:"+r.PathValue("hash"), owner(r.Context())); err != nil {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
@@ -69,7 +79,7 @@ func (a *API) fileByHash(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) getFile(w http.ResponseWriter, r *http.Request) {
-	info, err := a.c.Files.Get(r.PathValue("id"))
+	info, err := a.c.Files.Get(r.PathValue("id"), owner(r.Context()))
 	if err != nil {
 		a.fail(w, r, fileMissing(r, err))
 		return
@@ -78,7 +88,7 @@ func (a *API) getFile(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) deleteFile(w http.ResponseWriter, r *http.Request) {
-	if err := a.c.Files.Delete(r.PathValue("id")); err != nil {
+	if err := a.c.Files.Delete(r.PathValue("id"), owner(r.Context())); err != nil {
 		a.fail(w, r, fileMissing(r, err))
 		return
 	}

@@ -24,7 +24,7 @@ func (a *API) readyz(w http.ResponseWriter, r *http.Request) {
 	s := a.state.Load()
 	st := a.c.Executor.Status()
 	waiting, running := a.c.Queue.Depth()
-	ready := st.Stage == engine.StageReady && !a.c.Queue.Draining()
+	ready := st.Stage == engine.StageReady && a.open() && !a.c.Queue.Draining()
 	eng := map[string]any{"kind": s.contract.Engine.Kind, "stage": st.Stage, "stage_ms": time.Since(st.Since).Milliseconds(), "version": st.Version, "devices": st.Devices, "restarts": st.Restarts}
 	if s.contract.Engine.Kind == "stub" {
 		eng["note"] = "STUB: pictures are made up; no model runs"
@@ -32,7 +32,7 @@ func (a *API) readyz(w http.ResponseWriter, r *http.Request) {
 	body := map[string]any{"ready": ready, "service": s.contract.Name, "release": s.release, "contract": s.digest, "engine": eng,
 		"queue": map[string]int{"waiting": waiting, "running": running}, "draining": a.c.Queue.Draining(), "uptime_ms": time.Since(a.started).Milliseconds(),
 		"auth": a.c.Keys != nil}
-	if !ready && (a.c.Keys == nil || a.c.Keys.Allow(credential(r))) {
+	if !ready && a.mayReason(r) {
 		eng["reason"] = st.Reason
 		if st.Stage != engine.StageReady {
 			eng["log"] = st.LogTail
@@ -44,6 +44,15 @@ func (a *API) readyz(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", "2")
 	}
 	writeJSON(w, status, body)
+}
+
+// mayReason reports whether a caller of a free path may see reasons.
+func (a *API) mayReason(r *http.Request) bool {
+	if a.c.Keys == nil {
+		return true
+	}
+	_, ok := a.c.Keys.find(credential(r))
+	return ok
 }
 
 type metrics struct {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -46,6 +47,7 @@ type API struct {
 	state   atomic.Pointer[state]
 	started time.Time
 	metrics *metrics
+	mux     *http.ServeMux
 	handler http.Handler
 }
 
@@ -55,7 +57,7 @@ type state struct {
 	digest    string
 	release   string
 	workflows map[string]*contract.Workflow // by name, name@version and alias
-	files     *files.Resolver
+	outputs   map[*contract.Workflow]outputNodes
 	openapi   []byte
 }
 
@@ -69,7 +71,8 @@ func New(c Config) (*API, error) {
 		return nil, err
 	}
 	a.metrics = newMetrics(a)
-	a.handler = a.guard(a.routes())
+	a.mux = a.routes()
+	a.handler = a.guard(a.mux)
 	return a, nil
 }
 
@@ -91,7 +94,9 @@ func (a *API) Reload(c *contract.Contract) error {
 			s.workflows[alias] = w
 		}
 	}
-	s.files = &files.Resolver{Store: a.c.Files, Fetcher: a.c.Fetcher, Output: a.outputFile}
+	if s.outputs, err = checkGraphs(c); err != nil {
+		return err
+	}
 	doc, err := openAPI(c)
 	if err != nil {
 		return err
@@ -124,12 +129,13 @@ func (a *API) routes() *http.ServeMux {
 	m.HandleFunc("POST /v1/workflows/{name}/jobs", a.createJob)
 	m.HandleFunc("POST /v1/workflows/{name}/validate", a.validateJob)
 	m.HandleFunc("GET /v1/jobs", a.listJobs)
-	m.HandleFunc("GET /v1/jobs/{id}", a.getJob)
-	m.HandleFunc("DELETE /v1/jobs/{id}", a.deleteJob)
-	m.HandleFunc("GET /v1/jobs/{id}/events", a.jobEvents)
-	m.HandleFunc("GET /v1/jobs/{id}/outputs/{name}", a.getOutput)
-	m.HandleFunc("POST /v1/jobs/{id}/cancel", a.cancelJob)
-	m.HandleFunc("POST /v1/jobs/{id}/retry", a.retryJob)
+	m.HandleFunc("GET /v1/jobs/{id}", a.withJob(a.getJob))
+	m.HandleFunc("DELETE /v1/jobs/{id}", a.withJob(a.deleteJob))
+	m.HandleFunc("GET /v1/jobs/{id}/events", a.withJob(a.jobEvents))
+	m.HandleFunc("GET /v1/jobs/{id}/logs", a.withJob(a.jobLog))
+	m.HandleFunc("GET /v1/jobs/{id}/outputs/{name}", a.withJob(a.getOutput))
+	m.HandleFunc("POST /v1/jobs/{id}/cancel", a.withJob(a.cancelJob))
+	m.HandleFunc("POST /v1/jobs/{id}/retry", a.withJob(a.retryJob))
 	m.HandleFunc("POST /v1/files", a.uploadFile)
 	m.HandleFunc("POST /v1/files/from-url", a.fileFromURL)
 	m.HandleFunc("HEAD /v1/files/by-hash/{hash}", a.fileByHash)
@@ -161,7 +167,36 @@ func (a *API) rest(w http.ResponseWriter, r *http.Request) {
 		a.c.Page.ServeHTTP(w, r)
 		return
 	}
-	a.fail(w, r, problem.New("not_found", "there is nothing at "+r.URL.Path).WithHint("GET /docs lists what there is"))
+	if allow := a.methods(r); len(allow) > 0 {
+		w.Header().Set("Allow", strings.Join(allow, ", "))
+		a.fail(w, r, problem.New("method_not_allowed", r.URL.Path+" takes "+strings.Join(allow, " and ")+", not "+r.Method))
+		return
+	}
+	p := problem.New("not_found", "there is nothing at "+r.URL.Path).WithHint("GET /docs lists what there is")
+	for prefix, what := range unserved {
+		if r.URL.Path == prefix || strings.HasPrefix(r.URL.Path, prefix+"/") {
+			p.Message = what + " are not served by this release"
+		}
+	}
+	a.fail(w, r, p)
+}
+
+// unserved are paths of the design that a later release serves.
+var unserved = map[string]string{
+	"/v1/batches": "batches", "/v1/chains": "chains", "/v1/webhook-deliveries": "webhooks", "/v1/usage": "usage figures", "/v1/me": "key details",
+	"/v1/client.ts": "generated clients",
+}
+
+// methods lists the methods that a path takes.
+func (a *API) methods(r *http.Request) []string {
+	var list []string
+	for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete} {
+		probe := &http.Request{Method: m, URL: r.URL, Host: r.Host}
+		if _, pattern := a.mux.Handler(probe); pattern != "/" {
+			list = append(list, m)
+		}
+	}
+	return list
 }
 
 func isAPI(path string) bool { return len(path) >= 4 && path[:4] == "/v1/" }

@@ -2,6 +2,8 @@ package files
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"code.dny.dev/ssrf"
 )
 
 // Fetcher gets files that callers name by URL. Private, loopback, link-local
@@ -22,20 +26,34 @@ type Fetcher struct {
 	Hosts   []string
 	MaxSize int64
 	Timeout time.Duration
-	// allow overrides the address check in tests.
-	allow func(netip.Addr) bool
+	// safe and trust replace the address check and the system's certificates
+	// in tests.
+	safe  func(network, address string, c syscall.RawConn) error
+	trust *x509.CertPool
 }
 
 // ErrPrivate means that a URL leads to an address that is not public.
-var ErrPrivate = errors.New("the URL leads to a private address")
+var ErrPrivate error = privateError{}
 
-// Fetch downloads a URL into the store.
-func (f *Fetcher) Fetch(ctx context.Context, s *Store, raw string, max int64) (*Info, error) {
+type privateError struct{}
+
+func (privateError) Error() string { return "the URL leads to a private address" }
+
+// FaultCode is the code of the fault in a reply.
+func (privateError) FaultCode() string { return "private_address" }
+
+// Check is what can be said of a URL without asking anybody.
+func (f *Fetcher) Check(raw string) error {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return nil, fmt.Errorf("not a URL: %s", raw)
+		return errors.New("it is not a URL")
 	}
-	if err := f.check(u); err != nil {
+	return f.check(u)
+}
+
+// Fetch downloads a URL into the store.
+func (f *Fetcher) Fetch(ctx context.Context, s *Store, raw string, max int64, o Owner) (*Info, error) {
+	if err := f.Check(raw); err != nil {
 		return nil, err
 	}
 	timeout := f.Timeout
@@ -46,26 +64,17 @@ func (f *Fetcher) Fetch(ctx context.Context, s *Store, raw string, max int64) (*
 	defer cancel()
 	client := f.client()
 	defer client.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, raw, nil)
 	if err != nil {
-		return nil, fmt.Errorf("not a URL: %s", raw)
+		return nil, errors.New("it is not a URL")
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		var ue *url.Error
-		switch {
-		case errors.Is(err, ErrPrivate):
-			return nil, ErrPrivate
-		case errors.As(err, &ue) && ue.Timeout():
-			return nil, fmt.Errorf("%s did not answer within %s", u.Host, timeout)
-		case errors.As(err, &ue):
-			err = ue.Err
-		}
-		return nil, fmt.Errorf("fetching from %s: %w", u.Host, err)
+		return nil, explain(err, req.URL.Host, timeout)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answered %d", u.Host, resp.StatusCode)
+		return nil, fmt.Errorf("%s answered %d", resp.Request.URL.Host, resp.StatusCode)
 	}
 	if max <= 0 || (f.MaxSize > 0 && max > f.MaxSize) {
 		max = f.MaxSize
@@ -73,16 +82,49 @@ func (f *Fetcher) Fetch(ctx context.Context, s *Store, raw string, max int64) (*
 	if max > 0 && resp.ContentLength > max {
 		return nil, fmt.Errorf("%w: at most %d bytes", ErrTooLarge, max)
 	}
-	return s.Add(resp.Body, path.Base(resp.Request.URL.Path), max)
+	info, err := s.Add(resp.Body, path.Base(resp.Request.URL.Path), max, o, true)
+	if err != nil && ctx.Err() != nil {
+		return nil, fmt.Errorf("%s did not send it within %s", req.URL.Host, timeout)
+	} else if err != nil {
+		return nil, err
+	}
+	return info, Declared(info, resp.Header.Get("Content-Type"))
+}
+
+// explain makes a message for the caller: no address that a name has here.
+func explain(err error, host string, timeout time.Duration) error {
+	var ue *url.Error
+	var dns *net.DNSError
+	switch {
+	case errors.Is(err, ErrPrivate):
+		return ErrPrivate
+	case errors.As(err, &ue) && ue.Timeout():
+		return fmt.Errorf("%s did not answer within %s", host, timeout)
+	case errors.As(err, &dns):
+		return fmt.Errorf("the name %s cannot be resolved", dns.Name)
+	case errors.As(err, &ue):
+		err = ue.Err
+	}
+	return fmt.Errorf("fetching from %s: %w", host, err)
 }
 
 // check is what can be said of a URL before its host is looked up.
 func (f *Fetcher) check(u *url.URL) error {
-	if u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
-		return errors.New("only http and https URLs are fetched")
+	if u.Scheme != "https" || u.Hostname() == "" {
+		return errors.New("only https URLs are fetched")
 	}
 	if u.User != nil {
 		return errors.New("a URL with a user name is not fetched")
+	}
+	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
+		// No name to look up: what the dialer would refuse is known already.
+		network := "tcp6"
+		if addr = addr.Unmap(); addr.Is4() {
+			network = "tcp4"
+		}
+		if err := f.guard()(network, netip.AddrPortFrom(addr, 443).String(), nil); err != nil {
+			return err
+		}
 	}
 	if len(f.Hosts) > 0 && !matches(u.Hostname(), f.Hosts) {
 		return fmt.Errorf("%s is not among the hosts that this service fetches from", u.Hostname())
@@ -102,54 +144,32 @@ func matches(host string, patterns []string) bool {
 }
 
 func (f *Fetcher) client() *http.Client {
-	dialer := &net.Dialer{Timeout: 10 * time.Second, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
-		ap, err := netip.ParseAddrPort(address)
-		if err != nil || !f.public(ap.Addr()) {
-			return ErrPrivate
-		}
-		return nil
-	}}
+	dialer := &net.Dialer{Timeout: 10 * time.Second, Control: f.guard()}
 	return &http.Client{
-		Transport: &http.Transport{Proxy: nil, DialContext: dialer.DialContext, TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 20 * time.Second},
+		Transport: &http.Transport{
+			Proxy: nil, DialContext: dialer.DialContext, TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 20 * time.Second,
+			MaxResponseHeaderBytes: 64 << 10, TLSClientConfig: &tls.Config{RootCAs: f.trust, MinVersion: tls.VersionTLS12},
+		},
 		CheckRedirect: func(req *http.Request, via []*http.Request) error {
 			if len(via) >= 5 {
 				return errors.New("too many redirects")
-			}
-			if via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
-				return errors.New("a redirect leaves https")
 			}
 			return f.check(req.URL)
 		},
 	}
 }
 
-var special = func() []netip.Prefix {
-	var list []netip.Prefix
-	for _, s := range []string{"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15",
-		"198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "fec0::/10"} {
-		list = append(list, netip.MustParsePrefix(s))
+// guard looks at the address of each connection just before it is made, when
+// no name can change any more: the registries' special ranges are refused.
+func (f *Fetcher) guard() func(network, address string, c syscall.RawConn) error {
+	safe := f.safe
+	if safe == nil {
+		safe = ssrf.New(ssrf.WithAnyPort()).Safe
 	}
-	return list
-}()
-
-func (f *Fetcher) public(a netip.Addr) bool {
-	if f.allow != nil {
-		return f.allow(a)
-	}
-	return publicAddr(a)
-}
-
-// publicAddr reports whether an address is reachable by anyone. IPv4 inside
-// IPv6 is looked at as IPv4.
-func publicAddr(a netip.Addr) bool {
-	a = a.Unmap()
-	if !a.IsValid() || a.Zone() != "" || !a.IsGlobalUnicast() || a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified() {
-		return false
-	}
-	for _, p := range special {
-		if p.Contains(a) {
-			return false
+	return func(network, address string, c syscall.RawConn) error {
+		if safe(network, address, c) != nil {
+			return ErrPrivate
 		}
+		return nil
 	}
-	return true
 }

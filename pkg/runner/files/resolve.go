@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"mime"
 	"net/url"
 	"strings"
 
@@ -16,15 +17,16 @@ import (
 type Resolver struct {
 	Store   *Store
 	Fetcher *Fetcher
-	// Output finds the hash of another job's output, given as
-	// /v1/jobs/ID/outputs/NAME; nil means that this is not taken.
+	Owner   Owner
+	// Output stores another job's output, given as /v1/jobs/ID/outputs/NAME,
+	// as a file; nil means that this is not taken.
 	Output func(ctx context.Context, path string) (*Info, error)
 }
 
 // Resolve implements inputs.FileResolver.
-func (r *Resolver) Resolve(ctx context.Context, value string, in contract.Input) (*inputs.StoredFile, error) {
-	info, err := r.find(ctx, value, in.MaxSize)
-	if err != nil {
+func (r *Resolver) Resolve(ctx context.Context, value string, in contract.Input, fetch bool) (*inputs.StoredFile, error) {
+	info, err := r.find(ctx, value, in.MaxSize, fetch)
+	if err != nil || info == nil {
 		return nil, err
 	}
 	if in.MaxSize > 0 && info.SizeBytes > in.MaxSize {
@@ -33,13 +35,13 @@ func (r *Resolver) Resolve(ctx context.Context, value string, in contract.Input)
 	if err := fits(info, in.Type); err != nil {
 		return nil, err
 	}
-	return &inputs.StoredFile{SHA256: info.Hash[7:], Ext: info.Ext}, nil
+	return &inputs.StoredFile{SHA256: info.Hash[7:], Ext: extension(info, in.Type)}, nil
 }
 
-func (r *Resolver) find(ctx context.Context, value string, max int64) (*Info, error) {
+func (r *Resolver) find(ctx context.Context, value string, max int64, fetch bool) (*Info, error) {
 	switch {
 	case strings.HasPrefix(value, "file_"), strings.HasPrefix(value, "sha256:"):
-		info, err := r.Store.Get(value)
+		info, err := r.Store.Get(value, r.Owner)
 		if errors.Is(err, ErrNotFound) {
 			return nil, errors.New("names a file that is not here; send it to POST /v1/files first")
 		}
@@ -52,7 +54,13 @@ func (r *Resolver) find(ctx context.Context, value string, max int64) (*Info, er
 		if r.Fetcher == nil {
 			return nil, errors.New("is a URL, and this service fetches none")
 		}
-		info, err := r.Fetcher.Fetch(ctx, r.Store, value, max)
+		if !fetch {
+			if err := r.Fetcher.Check(value); err != nil {
+				return nil, fmt.Errorf("cannot be fetched: %w", err)
+			}
+			return nil, nil
+		}
+		info, err := r.Fetcher.Fetch(ctx, r.Store, value, max, r.Owner)
 		if err != nil {
 			return nil, fmt.Errorf("cannot be fetched: %w", err)
 		}
@@ -66,35 +74,84 @@ func (r *Resolver) data(value string, max int64) (*Info, error) {
 	if !ok {
 		return nil, errors.New("is not a data URI: there is no comma")
 	}
-	if strings.HasSuffix(meta, ";base64") {
-		info, err := r.Store.Add(base64.NewDecoder(base64.StdEncoding, strings.NewReader(body)), "", max)
+	var info *Info
+	var err error
+	if declared, is64 := strings.CutSuffix(meta, ";base64"); is64 {
+		info, err = r.Store.Add(base64.NewDecoder(base64.StdEncoding, strings.NewReader(body)), "", max, r.Owner, true)
 		var corrupt base64.CorruptInputError
 		if errors.As(err, &corrupt) {
 			return nil, errors.New("is not a data URI: the base64 is broken")
 		}
-		return info, err
+		meta = declared
+	} else {
+		text, unescaped := url.PathUnescape(body)
+		if unescaped != nil {
+			return nil, errors.New("is not a data URI: the escapes are broken")
+		}
+		info, err = r.Store.Add(strings.NewReader(text), "", max, r.Owner, true)
 	}
-	text, err := url.PathUnescape(body)
 	if err != nil {
-		return nil, errors.New("is not a data URI: the escapes are broken")
+		return nil, err
 	}
-	return r.Store.Add(strings.NewReader(text), "", max)
+	return info, Declared(info, meta)
 }
 
-// fits checks a file's content against the type of the input; what the caller
-// said the content was does not count.
+// Declared is an error where the sender called the content a picture, a film or
+// a sound and it is none. Which format of it does not matter: the content
+// decides.
+func Declared(info *Info, contentType string) error {
+	media, _, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		return nil
+	}
+	family, _, _ := strings.Cut(media, "/")
+	switch family {
+	case "image", "video", "audio":
+		if actual, _, _ := strings.Cut(info.ContentType, "/"); actual != family {
+			return fmt.Errorf("is sent as %s, and its content is %s", media, info.ContentType)
+		}
+	}
+	return nil
+}
+
+// fits checks a file's content against the type of the input.
 func fits(info *Info, typ string) error {
 	want := typ
 	switch typ {
 	case contract.TypeFile:
 		return nil
+	case contract.TypeModel3:
+		// Many formats, most of them text or without a mark of their own.
+		switch info.Type {
+		case "image", "video", "audio":
+			return fmt.Errorf("takes a 3D model, and the file is %s", info.ContentType)
+		}
+		return nil
+	case contract.TypeLatent:
+		if info.Type != "latent" && info.Ext != ".safetensors" {
+			return fmt.Errorf("takes a latent, and the file is %s", info.ContentType)
+		}
+		return nil
 	case contract.TypeMask:
 		want = contract.TypeImage
 	}
-	if info.Type != want {
-		return fmt.Errorf("takes %s, and the file is %s", article(want), info.ContentType)
+	if info.Type == want {
+		return nil
 	}
-	return nil
+	err := fmt.Errorf("takes %s, and the file is %s", article(want), info.ContentType)
+	if want == contract.TypeImage {
+		return fmt.Errorf("%w; pictures are PNG, JPEG, WebP, GIF, BMP or TIFF", err)
+	}
+	return err
+}
+
+// extension is the file's name ending at the engine, whose loaders choose by
+// it.
+func extension(info *Info, typ string) string {
+	if typ == contract.TypeLatent {
+		return ".latent"
+	}
+	return info.Ext
 }
 
 func article(typ string) string {

@@ -9,8 +9,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"image"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,7 +18,6 @@ import (
 
 	"github.com/comfyctl/comfyctl/pkg/runner/engine"
 	"github.com/comfyctl/comfyctl/pkg/runner/jobs"
-	"github.com/comfyctl/comfyctl/pkg/runner/outputs"
 )
 
 // Limits bound what is taken.
@@ -27,11 +26,25 @@ type Limits struct {
 	Pixels int64 // of a decoded image
 }
 
-// Store keeps files in Dir: blobs by hash, and a small document for each id.
+// Store keeps files in a folder: bytes in blobs/HASH, a document for each id in
+// infos/HASH/ID, and in ids/ID the hash.
 type Store struct {
 	Dir    string
 	Limits Limits
+	// Engine is the engine's input folder where it is reachable: the copies
+	// that it got are erased with the files.
+	Engine string
 }
+
+// Owner is whose a file is.
+type Owner struct {
+	// Caller is the name of an API key; empty where auth is off.
+	Caller string
+	// All sees every caller's files.
+	All bool
+}
+
+func (o Owner) sees(i *Info) bool { return o.All || o.Caller == i.Caller }
 
 // Info describes a stored file; its JSON is the API's reply.
 type Info struct {
@@ -46,6 +59,16 @@ type Info struct {
 	Hash        string    `json:"hash"` // sha256:HEX
 	CreatedAt   time.Time `json:"created_at"`
 	Ext         string    `json:"ext"`
+	Caller      string    `json:"-"`
+	// Passing is true for a file that came with a job and goes with it.
+	Passing bool `json:"-"`
+}
+
+// document is how an Info is kept.
+type document struct {
+	Info
+	Caller  string `json:"caller,omitempty"`
+	Passing bool   `json:"passing,omitempty"`
 }
 
 // Errors for callers.
@@ -56,7 +79,7 @@ var (
 
 // Open makes the folders of a store.
 func Open(dir string, l Limits) (*Store, error) {
-	for _, d := range []string{"blobs", "ids", "hashes"} {
+	for _, d := range []string{"blobs", "ids", "infos"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			return nil, fmt.Errorf("making the file store: %w", err)
 		}
@@ -65,8 +88,9 @@ func Open(dir string, l Limits) (*Store, error) {
 }
 
 // Add stores what r gives, at most max bytes (0: the store's limit), and tells
-// what it is by its content.
-func (s *Store) Add(r io.Reader, name string, max int64) (*Info, error) {
+// what it is by its content. A passing file goes with the last job that has
+// it.
+func (s *Store) Add(r io.Reader, name string, max int64, o Owner, passing bool) (*Info, error) {
 	if max <= 0 || (s.Limits.Size > 0 && max > s.Limits.Size) {
 		max = s.Limits.Size
 	}
@@ -93,58 +117,47 @@ func (s *Store) Add(r io.Reader, name string, max int64) (*Info, error) {
 	}
 	hash := hex.EncodeToString(sum.Sum(nil))
 	info.ID, info.Object, info.SizeBytes, info.Hash = jobs.NewID("file_"), "file", n, "sha256:"+hash
-	info.CreatedAt = time.Now().UTC()
+	info.CreatedAt, info.Caller, info.Passing = time.Now().UTC(), o.Caller, passing
+	if err := os.Chmod(tmp.Name(), 0o644); err != nil {
+		return nil, fmt.Errorf("storing file: %w", err)
+	}
 	if err := os.Rename(tmp.Name(), s.blob(hash)); err != nil {
 		return nil, fmt.Errorf("storing file: %w", err)
 	}
-	if err := os.Chmod(s.blob(hash), 0o644); err != nil {
-		return nil, fmt.Errorf("storing file: %w", err)
+	if passing {
+		if had := s.passing(hash, o.Caller); had != nil {
+			info.ID = had.ID
+		}
 	}
 	return info, s.write(info)
 }
 
-func (s *Store) write(info *Info) error {
-	b, err := json.Marshal(info)
-	if err != nil {
-		return fmt.Errorf("describing file: %w", err)
-	}
-	for _, at := range []string{filepath.Join("ids", info.ID), filepath.Join("hashes", info.Hash[7:])} {
-		if err := os.WriteFile(filepath.Join(s.Dir, at), b, 0o644); err != nil {
-			return fmt.Errorf("describing file: %w", err)
+// passing finds the caller's passing document of a hash, or nil.
+func (s *Store) passing(hash, caller string) *Info {
+	for _, i := range s.infos(hash) {
+		if i.Passing && i.Caller == caller {
+			return i
 		}
 	}
 	return nil
 }
 
-func (s *Store) describe(path, name string) (*Info, error) {
-	f, err := os.Open(path)
+func (s *Store) write(info *Info) error {
+	b, err := json.Marshal(document{Info: *info, Caller: info.Caller, Passing: info.Passing})
 	if err != nil {
-		return nil, fmt.Errorf("reading file: %w", err)
+		return fmt.Errorf("describing file: %w", err)
 	}
-	defer f.Close()
-	head := make([]byte, 1<<14)
-	n, err := io.ReadFull(f, head)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("reading file: %w", err)
+	dir := filepath.Join(s.Dir, "infos", info.Hash[7:])
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("describing file: %w", err)
 	}
-	kind := outputs.Sniff(head[:n], name)
-	info := &Info{Name: name, ContentType: kind.ContentType, Type: kind.Type, Ext: kind.Ext}
-	if kind.Type != "image" {
-		return info, nil
+	if err := os.WriteFile(filepath.Join(dir, info.ID), b, 0o644); err != nil {
+		return fmt.Errorf("describing file: %w", err)
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return nil, fmt.Errorf("reading file: %w", err)
+	if err := os.WriteFile(filepath.Join(s.Dir, "ids", info.ID), []byte(info.Hash[7:]), 0o644); err != nil {
+		return fmt.Errorf("describing file: %w", err)
 	}
-	c, _, err := image.DecodeConfig(f)
-	if err != nil {
-		info.Type = "file" // looks like a picture and is none
-		return info, nil
-	}
-	info.Width, info.Height = c.Width, c.Height
-	if s.Limits.Pixels > 0 && int64(c.Width)*int64(c.Height) > s.Limits.Pixels {
-		return nil, fmt.Errorf("%w: the picture has %d×%d pixels, at most %d in all are taken", ErrTooLarge, c.Width, c.Height, s.Limits.Pixels)
-	}
-	return info, nil
+	return nil
 }
 
 var (
@@ -154,53 +167,66 @@ var (
 
 func (s *Store) blob(hash string) string { return filepath.Join(s.Dir, "blobs", hash) }
 
-// Get describes a file by its id (file_…) or its hash (sha256:HEX).
-func (s *Store) Get(ref string) (*Info, error) {
-	at := ""
-	switch {
-	case idForm.MatchString(ref):
-		at = filepath.Join("ids", ref)
-	case len(ref) == 71 && ref[:7] == "sha256:" && hashForm.MatchString(ref[7:]):
-		at = filepath.Join("hashes", ref[7:])
-	default:
-		return nil, ErrNotFound
+// infos are the documents of a hash.
+func (s *Store) infos(hash string) []*Info {
+	names, _ := filepath.Glob(filepath.Join(s.Dir, "infos", hash, "file_*"))
+	var list []*Info
+	for _, name := range names {
+		// One that goes away meanwhile is not listed.
+		if i, err := readInfo(name); err == nil {
+			list = append(list, i)
+		}
 	}
-	b, err := os.ReadFile(filepath.Join(s.Dir, at))
-	if errors.Is(err, os.ErrNotExist) {
+	return list
+}
+
+func readInfo(name string) (*Info, error) {
+	b, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNotFound
 	} else if err != nil {
-		return nil, fmt.Errorf("reading file %s: %w", ref, err)
+		return nil, fmt.Errorf("reading a file's description: %w", err)
 	}
-	var info Info
-	if err := json.Unmarshal(b, &info); err != nil {
-		return nil, fmt.Errorf("reading file %s: %w", ref, err)
+	var d document
+	if err := json.Unmarshal(b, &d); err != nil {
+		return nil, fmt.Errorf("reading a file's description: %w", err)
 	}
-	return &info, nil
+	d.Info.Caller, d.Info.Passing = d.Caller, d.Passing
+	return &d.Info, nil
+}
+
+// Get describes a file by its id (file_…) or its hash (sha256:HEX). A file of
+// another caller is not found.
+func (s *Store) Get(ref string, o Owner) (*Info, error) {
+	switch {
+	case idForm.MatchString(ref):
+		hash, err := os.ReadFile(filepath.Join(s.Dir, "ids", ref))
+		if err != nil || !hashForm.Match(hash) {
+			return nil, ErrNotFound
+		}
+		info, err := readInfo(filepath.Join(s.Dir, "infos", string(hash), ref))
+		if err == nil && !o.sees(info) {
+			return nil, ErrNotFound
+		}
+		return info, err
+	case len(ref) == 71 && ref[:7] == "sha256:" && hashForm.MatchString(ref[7:]):
+		for _, i := range s.infos(ref[7:]) {
+			if o.sees(i) {
+				return i, nil
+			}
+		}
+	}
+	return nil, ErrNotFound
+}
+
+// Have implements jobs.Inputs.
+func (s *Store) Have(sha string) bool {
+	_, err := os.Stat(s.blob(sha))
+	return hashForm.MatchString(sha) && err == nil
 }
 
 // Path is where a file's bytes are.
 func (s *Store) Path(info *Info) string { return s.blob(info.Hash[7:]) }
-
-// Delete removes an id; the bytes go with the last id that has them.
-func (s *Store) Delete(id string) error {
-	info, err := s.Get(id)
-	if err != nil {
-		return err
-	}
-	if err := os.Remove(filepath.Join(s.Dir, "ids", info.ID)); err != nil {
-		return fmt.Errorf("removing file %s: %w", id, err)
-	}
-	ids, err := os.ReadDir(filepath.Join(s.Dir, "ids"))
-	if err != nil {
-		return fmt.Errorf("removing file %s: %w", id, err)
-	}
-	for _, e := range ids {
-		if other, err := s.Get(e.Name()); err == nil && other.Hash == info.Hash {
-			return nil
-		}
-	}
-	return errors.Join(os.Remove(filepath.Join(s.Dir, "hashes", info.Hash[7:])), os.Remove(s.Path(info)))
-}
 
 // Put implements jobs.Inputs: the engine gets the file under its hash, so that
 // the same file is the same to the engine's cache.
@@ -209,9 +235,11 @@ func (s *Store) Put(ctx context.Context, ex engine.Executor, f jobs.FileInput) (
 		return "", ErrNotFound
 	}
 	r, err := os.Open(s.blob(f.SHA256))
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", missing(f.SHA256)
+	} else if err != nil {
 		return "", fmt.Errorf("reading input file: %w", err)
 	}
 	defer r.Close()
-	return ex.Put(ctx, "comfyctl", f.SHA256+f.Ext, r)
+	return ex.Put(ctx, engineFolder, f.SHA256+f.Ext, r)
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -19,12 +20,15 @@ import (
 	"github.com/comfyctl/comfyctl/pkg/contract"
 	"github.com/comfyctl/comfyctl/pkg/runner/jobs"
 	"github.com/comfyctl/comfyctl/pkg/runner/problem"
+	"github.com/comfyctl/comfyctl/pkg/runner/prompt"
 )
 
 // FileResolver turns what a caller gave for a file input (an id, a hash, a URL,
-// a data URI) into a stored file. The error is for the caller.
+// a data URI) into a stored file. The error is for the caller; it may have a
+// method FaultCode. Where fetch is false, nothing is fetched: a value that would
+// need it is checked as far as it can be, and no file comes back.
 type FileResolver interface {
-	Resolve(ctx context.Context, value string, in contract.Input) (*StoredFile, error)
+	Resolve(ctx context.Context, value string, in contract.Input, fetch bool) (*StoredFile, error)
 }
 
 // StoredFile is a file in the runner's store.
@@ -42,37 +46,83 @@ type Bound struct {
 }
 
 // Bind checks input and writes it into the workflow's graph. Problems come
-// back as fields whose pointers start at base, such as /input.
+// back as fields whose pointers start at base, such as /input. Files are looked
+// for only where nothing else is wrong, since that may mean fetching them.
 func Bind(ctx context.Context, wf *contract.Workflow, input map[string]json.RawMessage, base string, files FileResolver) (*Bound, []problem.Field, error) {
-	b := &binder{wf: wf, base: base}
-	if err := json.Unmarshal(wf.Graph, &b.graph); err != nil {
-		return nil, nil, fmt.Errorf("decoding the graph of %s: %w", wf.Name, err)
+	graph, err := prompt.Decode(wf.Graph)
+	if err != nil {
+		return nil, nil, fmt.Errorf("workflow %s: %w", wf.Name, err)
 	}
+	b := &binder{wf: wf, base: base, graph: graph}
 	b.unknown(input)
-	var out bytes.Buffer
-	out.WriteByte('{')
-	bound := &Bound{}
+	values := map[string]json.RawMessage{}
 	for _, in := range wf.Inputs {
 		raw, sent := input[in.Name]
-		value, ok := b.value(in, raw, sent)
+		if v, ok := b.value(in, raw, sent); ok {
+			values[in.Name] = v
+		}
+	}
+	bound := &Bound{}
+	if err := b.place(ctx, values, files, bound); err != nil || len(b.fields) > 0 {
+		return nil, b.fields, err
+	}
+	bound.Input = b.shown(values)
+	bound.Graph, err = graph.Encode()
+	return bound, nil, err
+}
+
+// place writes the values into the graph and finds the files.
+func (b *binder) place(ctx context.Context, values map[string]json.RawMessage, files FileResolver, bound *Bound) error {
+	sound := len(b.fields) == 0
+	for _, in := range b.wf.Inputs {
+		value, ok := values[in.Name]
 		if !ok {
 			continue
 		}
-		if isFile(in.Type) {
-			var s string
-			if json.Unmarshal(value, &s) != nil {
-				b.fail(in, "wrong_type", "a file is given as text: an id, a hash, a URL or a data URI", nil, "")
-				continue
+		if !isFile(in.Type) {
+			for _, t := range in.To {
+				if err := b.graph.Set(t.Node, t.Input, value); err != nil {
+					return fmt.Errorf("workflow %s, input %s: %w", b.wf.Name, in.Name, err)
+				}
 			}
-			f, err := files.Resolve(ctx, s, in)
-			if err != nil {
-				b.fail(in, "bad_file", err.Error(), nil, "")
-				continue
+			continue
+		}
+		var ref string
+		if err := json.Unmarshal(value, &ref); err != nil {
+			return fmt.Errorf("workflow %s, input %s: %w", b.wf.Name, in.Name, err)
+		}
+		f, err := files.Resolve(ctx, ref, in, sound)
+		if err != nil {
+			code := "bad_file"
+			var coded interface{ FaultCode() string }
+			if errors.As(err, &coded) {
+				code = coded.FaultCode()
 			}
+			b.fail(in, code, err.Error(), nil, "")
+			continue
+		}
+		if f != nil {
 			bound.Files = append(bound.Files, fileInput(in, f))
-			value, _ = json.Marshal("sha256:" + f.SHA256)
-		} else if err := b.set(in, value); err != nil {
-			return nil, nil, err
+			values[in.Name], _ = json.Marshal("sha256:" + f.SHA256)
+		}
+	}
+	return nil
+}
+
+// shown is the input as replies show it, in the contract's order. A seed that
+// JavaScript would round is shown as text.
+func (b *binder) shown(values map[string]json.RawMessage) json.RawMessage {
+	var out bytes.Buffer
+	out.WriteByte('{')
+	for _, in := range b.wf.Inputs {
+		value, ok := values[in.Name]
+		if !ok {
+			continue
+		}
+		if in.Type == contract.TypeSeed {
+			if n, ok := new(big.Int).SetString(string(value), 10); ok && n.Cmp(big.NewInt(contract.MaxSafeSeed)) > 0 {
+				value = json.RawMessage(`"` + n.String() + `"`)
+			}
 		}
 		if out.Len() > 1 {
 			out.WriteByte(',')
@@ -83,21 +133,13 @@ func Bind(ctx context.Context, wf *contract.Workflow, input map[string]json.RawM
 		out.Write(value)
 	}
 	out.WriteByte('}')
-	if len(b.fields) > 0 {
-		return nil, b.fields, nil
-	}
-	graph, err := json.Marshal(b.graph)
-	if err != nil {
-		return nil, nil, fmt.Errorf("encoding the graph of %s: %w", wf.Name, err)
-	}
-	bound.Input, bound.Graph = out.Bytes(), graph
-	return bound, nil, nil
+	return out.Bytes()
 }
 
 type binder struct {
 	wf     *contract.Workflow
 	base   string
-	graph  map[string]map[string]json.RawMessage
+	graph  prompt.Graph
 	fields []problem.Field
 }
 
@@ -126,7 +168,7 @@ func (b *binder) unknown(input map[string]json.RawMessage) {
 
 func isFile(typ string) bool {
 	switch typ {
-	case contract.TypeImage, contract.TypeMask, contract.TypeVideo, contract.TypeAudio, contract.TypeFile:
+	case contract.TypeImage, contract.TypeMask, contract.TypeVideo, contract.TypeAudio, contract.TypeFile, contract.TypeModel3, contract.TypeLatent:
 		return true
 	}
 	return false
@@ -147,7 +189,7 @@ func (b *binder) value(in contract.Input, raw json.RawMessage, sent bool) (value
 	switch {
 	case null && in.Type == contract.TypeSeed && (in.Random || in.Default == nil):
 		return drawSeed(in), true
-	case null && in.Required:
+	case null && in.Required && in.Default == nil:
 		b.fail(in, "required", "is required", nil, "")
 		return nil, false
 	case null && in.Default == nil:
@@ -174,7 +216,11 @@ func (b *binder) value(in contract.Input, raw json.RawMessage, sent bool) (value
 	}
 	var s string
 	if json.Unmarshal(raw, &s) != nil {
-		b.fail(in, "wrong_type", "takes text", nil, "")
+		want := "takes text"
+		if isFile(in.Type) {
+			want = "takes a file as text: an id (file_…), a hash (sha256:…), a data: or https: URL"
+		}
+		b.fail(in, "wrong_type", want, nil, "")
 		return nil, false
 	}
 	if n := utf8.RuneCountInString(s); in.MaxLength > 0 && n > in.MaxLength && !isFile(in.Type) {
@@ -319,28 +365,4 @@ func drawSeed(in contract.Input) json.RawMessage {
 		panic("reading random numbers: " + err.Error()) // the system's source never fails
 	}
 	return json.RawMessage(n.Add(n, low).String())
-}
-
-// set writes a value into the node inputs that it is meant for.
-func (b *binder) set(in contract.Input, value json.RawMessage) error {
-	for _, t := range in.To {
-		node := b.graph[t.Node]
-		if node == nil {
-			return fmt.Errorf("input %s of %s writes node %s, which the graph lacks", in.Name, b.wf.Name, t.Node)
-		}
-		var inputs map[string]json.RawMessage
-		if err := json.Unmarshal(node["inputs"], &inputs); err != nil {
-			return fmt.Errorf("decoding the inputs of node %s: %w", t.Node, err)
-		}
-		if inputs == nil {
-			inputs = map[string]json.RawMessage{}
-		}
-		inputs[t.Input] = value
-		raw, err := json.Marshal(inputs)
-		if err != nil {
-			return fmt.Errorf("encoding the inputs of node %s: %w", t.Node, err)
-		}
-		node["inputs"] = raw
-	}
-	return nil
 }

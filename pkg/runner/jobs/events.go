@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"encoding/json"
+	"slices"
 	"sync"
 )
 
@@ -12,8 +13,14 @@ type Event struct {
 	Data json.RawMessage
 }
 
+// EventTypes are the types of events.
+var EventTypes = []string{"status", "progress", "preview", "output", "log", "warning", "done"}
+
 // keepEvents is how many events of a job are kept for replay.
 const keepEvents = 1024
+
+// keepEnded is how many are kept once the job has ended.
+const keepEnded = 256
 
 // stream is the live events of one job: a ring for replay and the listeners.
 type stream struct {
@@ -34,6 +41,10 @@ func (s *stream) add(typ string, data any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last++
+	if typ == "preview" {
+		// Pictures are large, and only the newest is worth showing.
+		s.ring = slices.DeleteFunc(s.ring, isPreview)
+	}
 	s.ring = append(s.ring, Event{ID: s.last, Type: typ, Data: b})
 	if len(s.ring) > keepEvents {
 		s.ring = append(s.ring[:0:0], s.ring[len(s.ring)-keepEvents:]...)
@@ -41,6 +52,18 @@ func (s *stream) add(typ string, data any) {
 	close(s.wake)
 	s.wake = make(chan struct{})
 }
+
+// shrink keeps what a replay after the end is good for.
+func (s *stream) shrink() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.ring) - keepEnded; n > 0 {
+		s.ring = slices.Delete(s.ring, 0, n)
+	}
+	s.ring = slices.Clip(slices.Clone(s.ring))
+}
+
+func isPreview(e Event) bool { return e.Type == "preview" }
 
 func (s *stream) close() {
 	s.mu.Lock()

@@ -6,6 +6,8 @@ package jobs
 import (
 	"crypto/rand"
 	"encoding/json"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -26,6 +28,9 @@ const (
 	Canceled  Status = "canceled"
 	Expired   Status = "expired"
 )
+
+// Statuses are all states.
+var Statuses = []Status{Queued, Running, Canceling, Succeeded, Failed, Canceled, Expired}
 
 // Final reports whether a job in this state will not change any more.
 func (s Status) Final() bool {
@@ -55,6 +60,10 @@ type Job struct {
 	Usage      *Usage           `json:"usage"`
 	Metadata   json.RawMessage  `json:"metadata,omitempty"`
 	Links      map[string]any   `json:"links"`
+	// Caller is whose job it is, and Inline whether replies hold the outputs'
+	// bytes; see Work.
+	Caller string `json:"-"`
+	Inline bool   `json:"-"`
 }
 
 // Progress says how far a running job is. Value goes from 0 to 1.
@@ -113,13 +122,42 @@ type Work struct {
 	// Files are the inputs that are put into the engine before the run.
 	Files []FileInput `json:"files,omitempty"`
 	// Names gives the outputs' names by node.
-	Names     map[string]string `json:"names"`
-	Mode      string            `json:"mode,omitempty"` // url or data
-	Priority  int               `json:"priority,omitempty"`
-	MaxWaitMS int64             `json:"max_wait_ms,omitempty"`
-	TimeoutMS int64             `json:"timeout_ms,omitempty"`
-	PromptID  string            `json:"prompt_id,omitempty"`
-	LastEvent int64             `json:"last_event,omitempty"`
+	Names map[string]string `json:"names"`
+	// OutputNodes are the nodes that run anew each time although they have no
+	// file name prefix; those of them in Foreign may do more than write down
+	// what others computed.
+	OutputNodes []string `json:"output_nodes,omitempty"`
+	Foreign     []string `json:"foreign,omitempty"`
+	// Caller is whose job it is: the name of an API key, or empty.
+	Caller    string `json:"caller,omitempty"`
+	Mode      string `json:"mode,omitempty"` // url or data
+	Priority  int    `json:"priority,omitempty"`
+	MaxWaitMS int64  `json:"max_wait_ms,omitempty"`
+	TimeoutMS int64  `json:"timeout_ms,omitempty"`
+	PromptID  string `json:"prompt_id,omitempty"`
+	LastEvent int64  `json:"last_event,omitempty"`
+	// Trace is the failed node's traceback, Log what the engine wrote.
+	Trace []string `json:"trace,omitempty"`
+	Log   []string `json:"log,omitempty"`
+}
+
+// Bounds of a kept log.
+const (
+	keepLines = 500
+	keepLine  = 2000 // bytes
+)
+
+// note keeps a line of the engine's log.
+func (w *Work) note(text string) {
+	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
+		if len(line) > keepLine {
+			line = strings.ToValidUTF8(line[:keepLine], "") + "…"
+		}
+		w.Log = append(w.Log, line)
+	}
+	if n := len(w.Log) - keepLines; n > 0 {
+		w.Log = slices.Delete(w.Log, 0, n)
+	}
 }
 
 // FileInput is a stored file that node inputs take by name.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -26,6 +27,13 @@ type Inputs interface {
 	// Put hands a stored file to the engine and returns the value that a
 	// loader node takes.
 	Put(ctx context.Context, ex engine.Executor, f FileInput) (string, error)
+	// Have reports whether the file is stored.
+	Have(sha256 string) bool
+	// Release is told of a file that no job uses any more: what was stored for
+	// jobs alone is erased, here and at the engine.
+	Release(sha256 string) error
+	// Sweep removes the files that are older than before and not used.
+	Sweep(before time.Time, used func(sha256 string) bool) error
 }
 
 // Config makes a Queue.
@@ -74,13 +82,18 @@ type active struct {
 }
 
 // keepFinished is how many finished jobs keep their events for replay.
-const keepFinished = 256
+const keepFinished = 64
+
+// maxAttempts is how often a job may be running when the runner dies before it
+// counts as the cause.
+const maxAttempts = 3
 
 // Reasons a queue takes no job.
 var (
 	ErrFull     = errors.New("the queue is full")
 	ErrDraining = errors.New("the runner is shutting down")
 	ErrFinal    = errors.New("the job has ended")
+	ErrNoFile   = errors.New("an input file was erased meanwhile")
 )
 
 var errCanceled = errors.New("canceled by the caller")
@@ -105,6 +118,13 @@ func NewQueue(ctx context.Context, c Config) (*Queue, error) {
 			}
 			continue
 		}
+		if r.Job.Status == Running && r.Job.Attempts >= maxAttempts {
+			q.end(r, Failed, problem.New("engine_lost", fmt.Sprintf("the runner died at each of %d attempts to run this job", r.Job.Attempts)))
+			if err := c.Store.Save(ctx, r); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		r.Job.Status, r.Job.StartedAt, r.Job.Progress = Queued, nil, Progress{NodesTotal: r.Job.Progress.NodesTotal}
 		a := &active{rec: r, stream: newStream(r.Work.LastEvent), done: make(chan struct{})}
 		q.live[r.Job.ID] = a
@@ -119,14 +139,23 @@ func NewQueue(ctx context.Context, c Config) (*Queue, error) {
 func (q *Queue) Submit(ctx context.Context, r *Record, key, bodyHash string) (*Job, bool, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.draining {
-		return nil, false, ErrDraining
-	}
-	if q.c.Max > 0 && len(q.waiting) >= q.c.Max {
-		return nil, false, ErrFull
+	// A repeated request gets its job even where a new one would be refused.
+	full := func() error {
+		switch {
+		case q.draining:
+			return ErrDraining
+		case q.c.Max > 0 && len(q.waiting) >= q.c.Max:
+			return ErrFull
+		}
+		for _, f := range r.Work.Files {
+			if !q.c.Inputs.Have(f.SHA256) {
+				return ErrNoFile
+			}
+		}
+		return nil
 	}
 	r.Job.Status, r.Job.CreatedAt = Queued, time.Now().UTC()
-	got, fresh, err := q.c.Store.Create(ctx, r, key, bodyHash)
+	got, fresh, err := q.c.Store.Create(ctx, r, key, bodyHash, full)
 	if err != nil {
 		return nil, false, err
 	}
@@ -331,6 +360,21 @@ func (q *Queue) Record(ctx context.Context, id string) (*Record, error) {
 	return q.c.Store.Get(ctx, id)
 }
 
+// Log is what the engine wrote while the job ran, the last of it.
+func (q *Queue) Log(ctx context.Context, id string) ([]string, error) {
+	q.mu.Lock()
+	if a, ok := q.live[id]; ok {
+		defer q.mu.Unlock()
+		return slices.Clone(a.rec.Work.Log), nil
+	}
+	q.mu.Unlock()
+	r, err := q.c.Store.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return r.Work.Log, nil
+}
+
 // Delete erases a finished job and its outputs.
 func (q *Queue) Delete(ctx context.Context, id string) error {
 	j, err := q.Get(ctx, id)
@@ -340,13 +384,27 @@ func (q *Queue) Delete(ctx context.Context, id string) error {
 	if !j.Status.Final() {
 		return fmt.Errorf("job %s is %s: %w", id, j.Status, ErrNotFinal)
 	}
+	r, err := q.c.Store.Get(ctx, id)
+	if err != nil {
+		return err
+	}
 	if err := q.c.Outputs.Remove(id); err != nil {
 		return err
 	}
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	delete(q.live, id)
-	q.mu.Unlock()
-	return q.c.Store.Delete(ctx, id)
+	if err := q.c.Store.Delete(ctx, id); err != nil {
+		return err
+	}
+	for _, f := range r.Work.Files {
+		if !q.used(ctx, f.SHA256) {
+			if err := q.c.Inputs.Release(f.SHA256); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // ErrNotFinal means that the job is still going on.
@@ -384,6 +442,7 @@ func (q *Queue) finish(ctx context.Context, a *active, s Status, p *problem.Prob
 		q.c.Log.Error("storing the end of a job", "job", a.rec.Job.ID, "error", err)
 	}
 	a.stream.add("done", &a.rec.Job)
+	a.stream.shrink()
 	a.stream.close()
 	close(a.done)
 	q.recent = append(q.recent, a.rec.Job.ID)

@@ -26,8 +26,8 @@ type Problem struct {
 	RequestID string  `json:"request_id,omitempty"`
 	// RetryAfter becomes the header of that name.
 	RetryAfter time.Duration `json:"-"`
-	// Debug is served with the debug scope only.
-	Debug []string `json:"-"`
+	// Traceback is filled in for the admin scope only.
+	Traceback []string `json:"traceback,omitempty"`
 }
 
 // Field is one problem of a request. Pointer is RFC 6901, into the body.
@@ -67,10 +67,13 @@ var Kinds = map[string]Kind{
 	"gone":                 {410, "The data is no longer kept", false},
 	"too_large":            {413, "The request or file is too large", false},
 	"unsupported_type":     {415, "The content type is not supported", false},
+	"outputs_too_large":    {422, "The outputs are too large to be sent inline", false},
 	"internal":             {500, "The runner failed", true},
 	"queue_full":           {503, "The queue is full", true},
 	"not_ready":            {503, "The engine is not ready", true},
 	"draining":             {503, "The runner is shutting down", true},
+	"workflow_invalid":     {500, "The workflow's graph is broken", false},
+	"input_missing":        {409, "An input file is gone", false},
 	"node_failed":          {500, "A node of the workflow failed", false},
 	"out_of_memory":        {500, "The engine ran out of memory", false},
 	"engine_refused":       {500, "The engine refused the workflow", false},
@@ -109,5 +112,8 @@ func (p *Problem) Write(w http.ResponseWriter) {
 		w.Header().Set("Retry-After", strconv.Itoa(int((p.RetryAfter+time.Second-1)/time.Second)))
 	}
 	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	// Who asked may have gone; there is nobody left to tell.
+	_ = enc.Encode(p)
 }

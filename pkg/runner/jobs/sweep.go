@@ -1,0 +1,57 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/comfyctl/comfyctl/pkg/runner/problem"
+)
+
+// expire ends the jobs that waited too long.
+func (q *Queue) expire(ctx context.Context) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, a := range append([]*active{}, q.waiting...) {
+		limit := q.c.QueueTimeout
+		if own := time.Duration(a.rec.Work.MaxWaitMS) * time.Millisecond; own > 0 && (limit == 0 || own < limit) {
+			limit = own
+		}
+		if limit > 0 && time.Since(a.rec.Job.CreatedAt) > limit {
+			q.remove(a)
+			q.finish(ctx, a, Expired, problem.New("expired", fmt.Sprintf("the job waited longer than %s", limit)))
+		}
+	}
+}
+
+// retire removes finished jobs past their retention, files that no job uses
+// any more, and idempotency keys that have run out.
+func (q *Queue) retire(ctx context.Context) {
+	past := time.Now().Add(-q.c.Retention)
+	defer func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if err := q.c.Inputs.Sweep(past, func(sha256 string) bool { return q.used(ctx, sha256) }); err != nil {
+			q.c.Log.Error("removing files past their retention", "error", err)
+		}
+	}()
+	if err := q.c.Store.Trim(ctx); err != nil {
+		q.c.Log.Error("removing old idempotency keys", "error", err)
+	}
+	list, err := q.c.Store.List(ctx, Query{FinishedBefore: past, Limit: 500})
+	if err != nil {
+		q.c.Log.Error("listing jobs past their retention", "error", err)
+		return
+	}
+	for _, r := range list {
+		if err := q.Delete(ctx, r.Job.ID); err != nil {
+			q.c.Log.Error("removing a job past its retention", "job", r.Job.ID, "error", err)
+		}
+	}
+}
+
+// used reports whether a job has the file as its input. In doubt it has.
+func (q *Queue) used(ctx context.Context, sha256 string) bool {
+	n, err := q.c.Store.Uses(ctx, sha256)
+	return err != nil || n > 0
+}
