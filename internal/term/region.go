@@ -103,6 +103,9 @@ func (c *Console) bar(e progress.Event) string {
 	if e.Item != "" {
 		name = diag.Safe(e.Item) + "  "
 	}
+	if e.Unit == "%" {
+		return name + strings.Repeat(full, n) + strings.Repeat(empty, barWidth-n) + fmt.Sprintf(" %.0f%%", part*100)
+	}
 	return name + strings.Repeat(full, n) + strings.Repeat(empty, barWidth-n) + fmt.Sprintf(" %.0f%%  %s", part*100, amount(e))
 }
 
@@ -113,7 +116,10 @@ func facts(e progress.Event) string {
 		f = append(f, diag.Safe(e.Item))
 	}
 	if e.Total > 0 && e.State == progress.Running {
-		f = append(f, fmt.Sprintf("%d%%", min(100, e.Done*100/e.Total)), amount(e))
+		f = append(f, fmt.Sprintf("%d%%", min(100, e.Done*100/e.Total)))
+		if e.Unit != "%" {
+			f = append(f, amount(e))
+		}
 	}
 	if e.Text != "" {
 		f = append(f, diag.Safe(e.Text))
