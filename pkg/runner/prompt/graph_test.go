@@ -42,8 +42,9 @@ func TestSeparate(t *testing.T) {
 	g, err := Decode(json.RawMessage(`{
 		"1":{"class_type":"EmptyImage","inputs":{"color":18446744073709551615}},
 		"2":{"class_type":"SaveImage","inputs":{"images":["1",0],"filename_prefix":"out/%date%/cat"}},
-		"3":{"class_type":"SaveImage","inputs":{"images":["1",0],"filename_prefix":"../../.."}},
+		"3":{"class_type":"SaveImage","inputs":{"images":["1",0],"filename_prefix":"a/.."}},
 		"4":{"class_type":"SaveImage","inputs":{"images":["1",0],"filename_prefix":["1",0]}},
+		"6":{"class_type":"SaveImage","inputs":{"images":["1",0],"filename_prefix":"a/../../escape"}},
 		"5":{"class_type":"PreviewImage","inputs":{"images":["1",0]}}}`))
 	if err != nil {
 		t.Fatal(err)
@@ -59,6 +60,7 @@ func TestSeparate(t *testing.T) {
 	}
 	want := map[string]string{
 		"1.color": "18446744073709551615", "2.filename_prefix": `"jobs/job_1/2/cat"`, "3.filename_prefix": `"jobs/job_1/2/output"`,
+		"6.filename_prefix": `"a/../../escape"`,
 		"4.filename_prefix": `["1",0]`, "4.comfyctl_run": `"job_1/2"`, "5.comfyctl_run": `"job_1/2"`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

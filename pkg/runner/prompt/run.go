@@ -3,6 +3,7 @@ package prompt
 import (
 	"encoding/json"
 	"fmt"
+	"path"
 	"strings"
 )
 
@@ -24,7 +25,7 @@ const prefixInput = "filename_prefix"
 // those with a filename prefix, are outputs.
 func (g Graph) Separate(run string, output func(id string, n *Node) bool) {
 	for id, n := range g {
-		if prefix, ok := n.prefix(); ok {
+		if prefix, ok := n.prefix(); ok && !escapes(prefix) {
 			n.Inputs[prefixInput] = quote("jobs/" + run + "/" + baseName(prefix))
 		} else if output(id, n) {
 			n.Inputs[marker] = quote(run)
@@ -50,8 +51,14 @@ func (n *Node) prefix() (string, bool) {
 	return s, true
 }
 
-// baseName is the last part of a prefix; folders in it, and ways out of them,
-// are dropped.
+// escapes reports whether a prefix leads out of the output folder. It is left
+// as it is: the engine refuses it in the words that its author knows.
+func escapes(prefix string) bool {
+	clean := path.Clean(strings.ReplaceAll(prefix, `\`, "/"))
+	return clean == ".." || strings.HasPrefix(clean, "../") || strings.HasPrefix(clean, "/")
+}
+
+// baseName is the last part of a prefix; the folders in it are dropped.
 func baseName(prefix string) string {
 	base := prefix[strings.LastIndexAny(prefix, `/\`)+1:]
 	if strings.Trim(base, ". ") == "" {
