@@ -18,33 +18,54 @@ type object = map[string]any
 // each workflow, and what they share.
 func openAPI(c *contract.Contract) ([]byte, error) {
 	paths := object{}
-	schemas := object{"Job": jobSchema(), "Problem": problemSchema(), "File": fileSchema()}
+	schemas := object{"Job": jobSchema(), "Output": outputSchema(), "Problem": problemSchema(), "File": fileSchema()}
 	for i := range c.Workflows {
-		w := &c.Workflows[i]
-		name := "Input_" + w.Name
-		schemas[name] = inputs.Schema(w)
-		body := object{"type": "object", "properties": object{
-			"input": ref(name), "outputs": object{"type": "object", "properties": object{"mode": object{"enum": []string{"url", "data"}}}},
-			"queue":    object{"type": "object", "properties": object{"priority": object{"type": "integer"}, "max_wait_s": object{"type": "number"}, "timeout_s": object{"type": "number"}}},
-			"metadata": object{"type": "object", "additionalProperties": object{"type": "string"}}}, "additionalProperties": false}
-		content := object{"application/json": object{"schema": body, "example": example(w)}}
-		base := "/v1/workflows/" + w.Name
-		paths[base+"/jobs"] = object{"post": operation("create_"+w.Name, "Run "+w.Name, w.Description, object{"requestBody": object{"content": content}, "parameters": []any{
-			header("Prefer", "wait=SECONDS or respond-async"), header("Idempotency-Key", "the same key and body give the same job for 24 hours")}},
-			object{"201": reply("the job has ended", "Job"), "202": reply("the job goes on", "Job")}, "400", "404", "409", "413", "422", "503")}
-		paths[base+"/validate"] = object{"post": operation("validate_"+w.Name, "Check a request for "+w.Name+" without running it", "",
-			object{"requestBody": object{"content": content}}, object{"200": object{"description": "it fits"}}, "400", "404", "413", "422")}
-		paths[base] = object{"get": operation("get_"+w.Name, "Inputs and outputs of "+w.Name, "", nil, object{"200": object{"description": "the workflow"}}, "404")}
+		typed(&c.Workflows[i], paths, schemas)
 	}
 	shared(paths)
-	doc := object{"openapi": "3.1.0", "info": object{"title": c.Name, "description": c.Description, "version": version(c)}, "paths": paths,
-		"components": object{"schemas": schemas, "securitySchemes": object{"key": object{"type": "http", "scheme": "bearer"}}},
-		"security":   []any{object{"key": []any{}}, object{}}}
+	doc := object{
+		"openapi": "3.1.0", "info": object{"title": c.Name, "description": c.Description, "version": version(c)}, "paths": paths,
+		"servers": []any{object{"url": "."}},
+		"components": object{"schemas": schemas, "securitySchemes": object{
+			"bearer": object{"type": "http", "scheme": "bearer"}, "header": object{"type": "apiKey", "in": "header", "name": "X-API-Key"},
+		}},
+		"security": []any{object{"bearer": []any{}}, object{"header": []any{}}, object{}},
+	}
 	b, err := json.MarshalIndent(doc, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("writing the OpenAPI document: %w", err)
 	}
 	return b, nil
+}
+
+// typed adds the paths of one workflow.
+func typed(w *contract.Workflow, paths, schemas object) {
+	name := "Input_" + w.Name
+	schemas[name] = inputs.Schema(w)
+	schemas["Request_"+w.Name] = object{"type": "object", "additionalProperties": false, "properties": object{
+		"input":    ref(name),
+		"outputs":  object{"type": "object", "properties": object{"mode": object{"enum": []string{"url", "data"}, "default": "url", "description": "data puts base64 into the reply, up to 4 MiB"}}},
+		"queue":    object{"type": "object", "properties": object{"priority": object{"type": "integer", "minimum": -100, "maximum": 100}, "max_wait_s": object{"type": "number"}, "timeout_s": object{"type": "number"}}},
+		"metadata": object{"type": "object", "additionalProperties": object{"type": "string"}},
+	}}
+	form := object{"request": ref("Request_" + w.Name)}
+	for _, in := range w.Inputs {
+		if inputs.IsFile(in.Type) {
+			form[in.Name] = object{"type": "string", "format": "binary"}
+		}
+	}
+	body := object{"requestBody": object{"required": true, "content": object{
+		"application/json":    object{"schema": ref("Request_" + w.Name), "example": example(w)},
+		"multipart/form-data": object{"schema": object{"type": "object", "properties": form}},
+	}}}
+	base := "/v1/workflows/" + w.Name
+	post := operation("create_"+w.Name, "Run "+w.Name, w.Description, body,
+		object{"201": reply("the job has ended", "Job"), "202": reply("the job goes on", "Job")}, "400", "401", "404", "409", "413", "415", "422", "503")
+	post["parameters"] = []any{header("Prefer", "wait=SECONDS (60 unless said) or respond-async"), header("Idempotency-Key", "the same key and body give the same job for 24 hours")}
+	paths[base+"/jobs"] = object{"post": post}
+	paths[base+"/validate"] = object{"post": operation("validate_"+w.Name, "Check a request for "+w.Name+" without running it", "", body,
+		object{"200": object{"description": "it fits"}}, "400", "401", "404", "413", "415", "422")}
+	paths[base] = object{"get": operation("get_"+w.Name, "Inputs and outputs of "+w.Name, "", nil, object{"200": object{"description": "the workflow"}}, "404")}
 }
 
 func version(c *contract.Contract) string {
@@ -65,13 +86,19 @@ func shared(paths object) {
 	ok := func(s string) object { return object{"200": reply("ok", s)} }
 	paths["/v1/workflows"] = object{"get": operation("list_workflows", "Workflows", "", nil, object{"200": object{"description": "the workflows"}})}
 	paths["/v1/jobs"] = object{"get": operation("list_jobs", "Jobs, newest first", "", object{"parameters": []any{
-		query("status", "string", ""), query("workflow", "string", ""), query("cursor", "string", "next_cursor of the page before"), query("limit", "integer", "1 to 200")}},
+		query("status", "string", ""), query("workflow", "string", ""), query("since", "string", "a time"), query("cursor", "string", "next_cursor of the page before"), query("limit", "integer", "1 to 200")}},
 		object{"200": object{"description": "a page of jobs"}}, "400")}
 	paths["/v1/jobs/{id}"] = object{"get": operation("get_job", "A job", "", with(query("wait", "integer", "seconds to wait for its end")), ok("Job"), "404"),
 		"delete": operation("delete_job", "Erase a job and its outputs", "", id, object{"204": object{"description": "erased"}}, "404", "409")}
 	paths["/v1/jobs/{id}/events"] = object{"get": operation("job_events", "Follow a job", "Server-Sent Events: status, progress, preview, output, log, warning, done", with(
 		header("Last-Event-ID", "go on after this event"), query("types", "string", "comma list of events")),
 		object{"200": object{"description": "the stream", "content": object{"text/event-stream": object{"schema": object{"type": "string"}}}}}, "404")}
+	paths["/v1/jobs/{id}/logs"] = object{"get": operation("get_log", "What the engine wrote while the job ran", "", id,
+		object{"200": object{"description": "lines of text", "content": object{"text/plain": object{"schema": object{"type": "string"}}}}}, "404")}
+	paths["/v1/files/by-hash/{sha256}"] = object{"head": operation("has_file", "Whether a file is here", "", object{"parameters": []any{
+		object{"name": "sha256", "in": "path", "required": true, "schema": object{"type": "string"}}}},
+		object{"200": object{"description": "it is"}, "404": object{"description": "it is not"}})}
+	paths["/metrics"] = object{"get": operation("metrics", "Prometheus metrics", "", nil, object{"200": object{"description": "the metrics"}}, "401", "403")}
 	paths["/v1/jobs/{id}/outputs/{name}"] = object{"get": operation("get_output", "The bytes of an output", "", with(
 		object{"name": "name", "in": "path", "required": true, "schema": object{"type": "string"}}),
 		object{"200": object{"description": "the bytes"}, "206": object{"description": "a range of them"}, "304": object{"description": "unchanged"}}, "404", "410")}
@@ -119,10 +146,16 @@ func jobSchema() object {
 		"status":     object{"enum": []string{"queued", "running", "canceling", "succeeded", "failed", "canceled", "expired"}},
 		"created_at": str, "started_at": null("string"), "finished_at": null("string"),
 		"progress": object{"type": "object", "properties": object{"value": num, "nodes_done": integer, "nodes_total": integer, "current_node": null("object"), "step": integer, "steps": integer, "queue_position": integer}},
-		"input":    object{"type": "object"}, "outputs": object{"type": "array", "items": object{"type": "object", "properties": object{
-			"name": str, "node_id": str, "type": str, "content_type": str, "size_bytes": integer, "width": integer, "height": integer, "hash": str, "url": str, "data": str, "text": str}}},
+		"input":    object{"type": "object"}, "outputs": object{"type": "array", "items": ref("Output")},
 		"reused": object{"type": "boolean"}, "degraded": null("object"), "error": object{"oneOf": []any{ref("Problem"), object{"type": "null"}}}, "attempts": integer,
 		"timings": object{"type": "object"}, "usage": null("object"), "metadata": object{"type": "object"}, "links": object{"type": "object"}}}
+}
+
+func outputSchema() object {
+	str, integer := object{"type": "string"}, object{"type": "integer"}
+	return object{"type": "object", "required": []string{"name", "type", "content_type", "size_bytes", "hash"}, "properties": object{
+		"name": str, "node_id": str, "type": object{"enum": []string{"image", "video", "audio", "text", "3d", "latent", "file"}}, "content_type": str, "size_bytes": integer,
+		"width": integer, "height": integer, "hash": str, "url": str, "data": str, "text": str, "filename": str, "temporary": object{"type": "boolean"}}}
 }
 
 func problemSchema() object {
@@ -133,7 +166,7 @@ func problemSchema() object {
 	sort.Strings(codes)
 	str := object{"type": "string"}
 	return object{"type": "object", "required": []string{"type", "title", "code", "message"}, "properties": object{"type": str, "title": str, "status": object{"type": "integer"},
-		"code": object{"enum": codes}, "message": str, "hint": str, "retryable": object{"type": "boolean"}, "request_id": str, "exception": str, "node": object{"type": "object"},
+		"code": object{"enum": codes}, "message": str, "traceback": object{"type": "array", "items": str}, "hint": str, "retryable": object{"type": "boolean"}, "request_id": str, "exception": str, "node": object{"type": "object"},
 		"errors": object{"type": "array", "items": object{"type": "object", "properties": object{"pointer": str, "code": str, "message": str, "allowed": object{}, "suggestion": str}}}}}
 }
 

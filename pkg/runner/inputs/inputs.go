@@ -79,7 +79,7 @@ func (b *binder) place(ctx context.Context, values map[string]json.RawMessage, f
 		if !ok {
 			continue
 		}
-		if !isFile(in.Type) {
+		if !IsFile(in.Type) {
 			for _, t := range in.To {
 				if err := b.graph.Set(t.Node, t.Input, value); err != nil {
 					return fmt.Errorf("workflow %s, input %s: %w", b.wf.Name, in.Name, err)
@@ -166,7 +166,8 @@ func (b *binder) unknown(input map[string]json.RawMessage) {
 	}
 }
 
-func isFile(typ string) bool {
+// IsFile reports whether an input of the type is a file.
+func IsFile(typ string) bool {
 	switch typ {
 	case contract.TypeImage, contract.TypeMask, contract.TypeVideo, contract.TypeAudio, contract.TypeFile, contract.TypeModel3, contract.TypeLatent:
 		return true
@@ -196,7 +197,7 @@ func (b *binder) value(in contract.Input, raw json.RawMessage, sent bool) (value
 		return nil, false
 	case null:
 		raw = in.Default
-		if isFile(in.Type) {
+		if IsFile(in.Type) {
 			return nil, false // the graph's own file stays
 		}
 	}
@@ -217,13 +218,13 @@ func (b *binder) value(in contract.Input, raw json.RawMessage, sent bool) (value
 	var s string
 	if json.Unmarshal(raw, &s) != nil {
 		want := "takes text"
-		if isFile(in.Type) {
+		if IsFile(in.Type) {
 			want = "takes a file as text: an id (file_…), a hash (sha256:…), a data: or https: URL"
 		}
 		b.fail(in, "wrong_type", want, nil, "")
 		return nil, false
 	}
-	if n := utf8.RuneCountInString(s); in.MaxLength > 0 && n > in.MaxLength && !isFile(in.Type) {
+	if n := utf8.RuneCountInString(s); in.MaxLength > 0 && n > in.MaxLength && !IsFile(in.Type) {
 		b.fail(in, "too_long", fmt.Sprintf("has %d characters, at most %d are allowed", n, in.MaxLength), map[string]any{"max_length": in.MaxLength}, "")
 		return nil, false
 	}

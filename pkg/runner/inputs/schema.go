@@ -15,7 +15,7 @@ func Schema(wf *contract.Workflow) map[string]any {
 	for _, in := range wf.Inputs {
 		props[in.Name] = property(in)
 		order = append(order, in.Name)
-		if in.Required {
+		if in.Required && in.Default == nil {
 			required = append(required, in.Name)
 		}
 	}
@@ -51,7 +51,9 @@ func property(in contract.Input) map[string]any {
 	case contract.TypeInt:
 		p["type"] = "integer"
 	case contract.TypeSeed:
-		p["type"] = []string{"integer", "string", "null"}
+		// Text carries what JavaScript would round.
+		p["type"] = []string{"integer", "string"}
+		p["pattern"] = "^[0-9]{1,20}$"
 		p["x-random"] = in.Random || in.Default == nil
 		if in.Min == "" {
 			p["minimum"] = 0
@@ -63,7 +65,7 @@ func property(in contract.Input) map[string]any {
 	case contract.TypeEnum:
 	default:
 		p["type"] = "string"
-		if isFile(in.Type) {
+		if IsFile(in.Type) {
 			p["x-file"] = true
 			if in.MaxSize > 0 {
 				p["x-max-size"] = in.MaxSize
