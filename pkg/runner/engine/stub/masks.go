@@ -1,0 +1,154 @@
+package stub
+
+import "math"
+
+func (m *mask) each(f func(v float32) float32) *mask {
+	out := newMask(m.w, m.h, len(m.frames), 0)
+	for i, fr := range m.frames {
+		for j, v := range fr {
+			out.frames[i][j] = f(v)
+		}
+	}
+	return out
+}
+
+func (m *mask) picture() *picture {
+	p := newPicture(m.w, m.h, 3, len(m.frames))
+	for i, f := range m.frames {
+		for j, v := range f {
+			p.frames[i][j*3], p.frames[i][j*3+1], p.frames[i][j*3+2] = v, v, v
+		}
+	}
+	return p
+}
+
+func (m *mask) resize(w, h int) *mask {
+	if m.w == w && m.h == h {
+		return m
+	}
+	out := &mask{w: w, h: h}
+	for _, f := range m.frames {
+		out.frames = append(out.frames, resize(f, m.w, m.h, 1, w, h, "bilinear"))
+	}
+	return out
+}
+
+func imageToMask(c *call) any {
+	return c.image("image").channel(map[string]int{"red": 0, "green": 1, "blue": 2, "alpha": 3}[c.text("channel", "red")])
+}
+
+func cropMask(c *call) any {
+	m := c.maskArg("mask")
+	x, y := clamp(c.int("x", 0), 0, m.w), clamp(c.int("y", 0), 0, m.h)
+	w, h := min(c.int("width", 512), m.w-x), min(c.int("height", 512), m.h-y)
+	out := &mask{w: w, h: h}
+	for _, f := range m.frames {
+		out.frames = append(out.frames, crop(f, m.w, 1, x, y, w, h))
+	}
+	return out
+}
+
+func maskComposite(c *call) ([]any, *object, *exception) {
+	dst, src := c.maskArg("destination"), c.maskArg("source")
+	out := dst.each(func(v float32) float32 { return v })
+	truth := func(v float32) bool { return math.RoundToEven(float64(v)) != 0 }
+	bit := func(b bool) float32 {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	op := map[string]func(d, s float32) float32{
+		"multiply": func(d, s float32) float32 { return d * s },
+		"add":      func(d, s float32) float32 { return d + s },
+		"subtract": func(d, s float32) float32 { return d - s },
+		"and":      func(d, s float32) float32 { return bit(truth(d) && truth(s)) },
+		"or":       func(d, s float32) float32 { return bit(truth(d) || truth(s)) },
+		"xor":      func(d, s float32) float32 { return bit(truth(d) != truth(s)) },
+	}[c.text("operation", "multiply")]
+	if op == nil {
+		return nil, nil, raise("ValueError", "unknown operation "+c.text("operation", ""))
+	}
+	x0, y0 := c.int("x", 0), c.int("y", 0)
+	for i, f := range out.frames {
+		s := src.frames[i%len(src.frames)]
+		for y := range src.h {
+			for x := range src.w {
+				if dx, dy := x+x0, y+y0; dx >= 0 && dy >= 0 && dx < dst.w && dy < dst.h {
+					f[dy*dst.w+dx] = op(f[dy*dst.w+dx], s[y*src.w+x])
+				}
+			}
+		}
+		for j, v := range f {
+			f[j] = max(0, min(1, v))
+		}
+	}
+	return one(out)
+}
+
+func featherMask(c *call) any {
+	m := c.maskArg("mask").each(func(v float32) float32 { return v })
+	l, t, r, b := min(c.int("left", 0), m.w), min(c.int("top", 0), m.h), min(c.int("right", 0), m.w), min(c.int("bottom", 0), m.h)
+	for _, f := range m.frames {
+		for y := range m.h {
+			for x := range m.w {
+				v := &f[y*m.w+x]
+				if x < l {
+					*v *= float32(x+1) / float32(l)
+				}
+				if d := m.w - 1 - x; d < r {
+					*v *= float32(d+1) / float32(r)
+				}
+				if y < t {
+					*v *= float32(y+1) / float32(t)
+				}
+				if d := m.h - 1 - y; d < b {
+					*v *= float32(d+1) / float32(b)
+				}
+			}
+		}
+	}
+	return m
+}
+
+func thresholdMask(c *call) any {
+	t := float32(c.num("value", 0.5))
+	return c.maskArg("mask").each(func(v float32) float32 {
+		if v > t {
+			return 1
+		}
+		return 0
+	})
+}
+
+func colorToMask(c *call) any {
+	p, want := c.image("image"), c.int("color", 0)
+	m := newMask(p.w, p.h, len(p.frames), 0)
+	for i, f := range p.frames {
+		for j := range m.frames[i] {
+			at := func(ch int) int { return int(math.RoundToEven(float64(max(0, min(1, f[j*p.c+ch])) * 255))) }
+			if at(0)<<16|at(1)<<8|at(2) == want {
+				m.frames[i][j] = 1
+			}
+		}
+	}
+	return m
+}
+
+func splitAlpha(c *call) ([]any, *object, *exception) {
+	p := c.image("image")
+	return []any{p.rgb(), p.channel(3).each(func(v float32) float32 { return 1 - v })}, nil, nil
+}
+
+func joinAlpha(c *call) ([]any, *object, *exception) {
+	p := c.image("image").rgb()
+	m := c.maskArg("alpha").resize(p.w, p.h)
+	out := newPicture(p.w, p.h, 4, min(len(p.frames), len(m.frames)))
+	for i, f := range out.frames {
+		for j := range p.w * p.h {
+			copy(f[j*4:], p.frames[i][j*3:j*3+3])
+			f[j*4+3] = 1 - m.frames[i][j]
+		}
+	}
+	return one(out)
+}

@@ -1,0 +1,455 @@
+package stub
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/comfyctl/comfyctl/pkg/catalog"
+)
+
+// verdict is what validation says: err refuses the whole prompt; nodes holds
+// the errors of nodes, also where a part of the prompt is good.
+type verdict struct {
+	err   *object
+	nodes *object
+	good  []string
+}
+
+// errBroken is an exception that ComfyUI does not catch: status 500.
+var errBroken = errors.New("uncaught")
+
+// validate is POST /prompt's check, stage by stage.
+func (c *core) validate(p, req *object) (*verdict, error) {
+	v := &verdict{nodes: obj()}
+	var outputs []string
+	targets, _ := req.get("partial_execution_targets")
+	for _, id := range p.keys {
+		n, ok := p.values[id].(*object)
+		if !ok {
+			return nil, errBroken
+		}
+		class, ok := n.get("class_type")
+		name, _ := class.(string)
+		cl, known := c.cat.Class(name)
+		if !ok || !known {
+			v.err = c.unknownClass(id, n, ok, name)
+			return v, nil
+		}
+		if cl.OutputNode && wanted(targets, id) {
+			outputs = append(outputs, id)
+		}
+	}
+	if len(outputs) == 0 {
+		v.err = failure("prompt_no_outputs", "There is no output node", "", obj())
+		return v, nil
+	}
+	ch := &checker{c: c, p: p, done: map[string]*checked{}, files: c.files()}
+	for _, id := range outputs {
+		ch.cycle = false
+		if ch.output(id) {
+			v.good = append(v.good, id)
+			continue
+		}
+		if ch.cycle {
+			c.cycles(v, ch, id)
+			continue
+		}
+		for _, bad := range ch.order {
+			e := ch.done[bad]
+			if len(e.errors) == 0 {
+				continue
+			}
+			if have, ok := v.nodes.get(bad); ok {
+				have.(*object).set("dependent_outputs", append(have.(*object).values["dependent_outputs"].([]any), id))
+				continue
+			}
+			class, _ := p.values[bad].(*object).get("class_type")
+			v.nodes.set(bad, obj("errors", e.errors, "dependent_outputs", []any{id}, "class_type", class))
+		}
+	}
+	if len(v.good) == 0 {
+		v.err = failure("prompt_outputs_failed_validation", "No output of the prompt is valid", ch.details(outputs), obj())
+	}
+	return v, nil
+}
+
+// cycles names the nodes of a cycle, which only newer releases do.
+func (c *core) cycles(v *verdict, ch *checker, output string) {
+	if !c.atLeast(0, 20) {
+		return
+	}
+	for _, loop := range ch.loops {
+		members := []any{}
+		for _, id := range loop {
+			members = append(members, id)
+		}
+		for _, id := range loop {
+			class, _ := ch.p.values[id].(*object).get("class_type")
+			v.nodes.set(id, obj("errors", []any{failure("dependency_cycle", "The node is part of a cycle", strings.Join(loop, " -> "), obj("node_id", id, "cycle_nodes", members))},
+				"dependent_outputs", []any{output}, "class_type", class))
+		}
+	}
+}
+
+func wanted(targets any, id string) bool {
+	list, ok := targets.([]any)
+	return !ok || slices.ContainsFunc(list, func(v any) bool { return v == id })
+}
+
+func (c *core) unknownClass(id string, n *object, has bool, name string) *object {
+	typ, extra := "invalid_prompt", obj()
+	if c.atLeast(0, 12) {
+		title := any(nil)
+		if m, ok := n.get("_meta"); ok {
+			if mo, ok := m.(*object); ok {
+				title, _ = mo.get("title")
+			}
+		}
+		class := any(nil)
+		if has {
+			class = name
+		}
+		typ, extra = "missing_node_type", obj("node_id", id, "class_type", class, "node_title", title)
+	}
+	message := "Node class " + name + " is not known"
+	if !has {
+		message = "A node has no class_type"
+	}
+	return failure(typ, message, "Node ID '#"+id+"'", extra)
+}
+
+type checked struct {
+	ok     bool
+	errors []any
+}
+
+// checker validates one prompt; results of nodes are shared by its outputs.
+type checker struct {
+	c     *core
+	p     *object
+	done  map[string]*checked
+	order []string
+	path  []string
+	cycle bool
+	loops [][]string
+	files map[string][]string
+}
+
+// details joins the errors that stand on output nodes themselves.
+func (ch *checker) details(outputs []string) string {
+	var lines []string
+	for _, id := range outputs {
+		if e := ch.done[id]; e != nil {
+			for _, x := range e.errors {
+				d, _ := x.(*object).get("details")
+				lines = append(lines, pyStr(d))
+			}
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// output validates one output node and everything before it.
+func (ch *checker) output(id string) bool {
+	ok, ex := ch.node(id)
+	if ex != nil {
+		if ch.cycle {
+			delete(ch.done, id)
+			return false
+		}
+		ch.record(id, false, failure("exception_during_validation", "Validating the node raised", ex.message,
+			obj("exception_type", ex.kind, "traceback", []any{})))
+		return false
+	}
+	return ok
+}
+
+func (ch *checker) record(id string, ok bool, errs ...any) {
+	if ch.done[id] == nil {
+		ch.order = append(ch.order, id)
+	}
+	ch.done[id] = &checked{ok: ok, errors: errs}
+}
+
+// node validates one node. An exception is what the real validator raises.
+func (ch *checker) node(id string) (bool, *exception) {
+	if d := ch.done[id]; d != nil {
+		return d.ok, nil
+	}
+	if slices.Contains(ch.path, id) {
+		ch.cycle = true
+		ch.loops = append(ch.loops, append([]string{}, ch.path[slices.Index(ch.path, id):]...))
+		return false, raise("RecursionError", "the graph has a cycle")
+	}
+	ch.path = append(ch.path, id)
+	defer func() { ch.path = ch.path[:len(ch.path)-1] }()
+	n, _ := ch.p.values[id].(*object)
+	iv, ok := n.get("inputs")
+	inputs, isObject := iv.(*object)
+	if !ok || !isObject {
+		return false, raise("KeyError", "'inputs'")
+	}
+	class, _ := n.get("class_type")
+	cl, _ := ch.c.cat.Class(class.(string))
+	var errs []any
+	valid := true
+	specs := cl.Expand(func(name string) catalog.Value {
+		v, given := inputs.get(name)
+		text, _ := v.(string)
+		return catalog.Value{Given: given, Text: text}
+	})
+	for i := range specs {
+		e, ok, ex := ch.input(cl, inputs, &specs[i])
+		if ex != nil {
+			return false, ex
+		}
+		if e != nil {
+			errs = append(errs, e)
+		}
+		valid = valid && ok
+	}
+	if len(errs) == 0 && valid {
+		if e := ch.custom(cl, inputs); e != nil {
+			errs, valid = append(errs, e), false
+		}
+	}
+	ch.record(id, valid && len(errs) == 0, errs...)
+	return valid && len(errs) == 0, nil
+}
+
+// config is [type, options] as /object_info has it, without its prose.
+func (ch *checker) config(s *catalog.InputSpec) any {
+	opts := obj()
+	for k, v := range map[string]json.RawMessage{"default": s.Default, "min": json.RawMessage(s.Min), "max": json.RawMessage(s.Max)} {
+		if len(v) > 0 {
+			opts.set(k, v)
+		}
+	}
+	slices.Sort(opts.keys)
+	if s.Literal {
+		return []any{ch.options(s), opts}
+	}
+	return []any{s.Type, opts}
+}
+
+func (ch *checker) options(s *catalog.InputSpec) []any {
+	list := []any{}
+	for _, e := range s.Enum {
+		if v, err := parseJSON(e); err == nil {
+			list = append(list, v)
+		}
+	}
+	folder := s.Folder
+	if folder == "" && s.File != "" {
+		folder = "input"
+	}
+	for _, n := range ch.files[folder] {
+		list = append(list, n)
+	}
+	return list
+}
+
+func (ch *checker) input(cl *catalog.Class, inputs *object, s *catalog.InputSpec) (e any, ok bool, ex *exception) {
+	val, given := inputs.get(s.Name)
+	if !given {
+		if !s.Required {
+			return nil, true, nil
+		}
+		last := s.Name[strings.LastIndexByte(s.Name, '.')+1:]
+		return failure("required_input_missing", "A required input is missing", last, obj("input_name", s.Name)), false, nil
+	}
+	if link, isLink := val.([]any); isLink {
+		return ch.link(s, link)
+	}
+	if w, isWrapped := val.(*object); isWrapped {
+		if inner, ok := w.get("__value__"); ok {
+			val = inner
+			inputs.set(s.Name, val)
+		}
+	}
+	val, err := convert(s.Type, val)
+	if err != nil {
+		return failure("invalid_input_type", "The value is not a "+s.Type, s.Name+", "+pyStr(inputs.values[s.Name])+", "+err.message,
+			obj("input_name", s.Name, "input_config", ch.config(s), "received_value", inputs.values[s.Name], "exception_message", err.message)), false, nil
+	}
+	inputs.set(s.Name, val)
+	if selfChecked(cl.Name, s) {
+		return nil, true, nil
+	}
+	extra := func(config any) *object {
+		return obj("input_name", s.Name, "input_config", config, "received_value", val)
+	}
+	if c, ok := compare(val, s.Min); ok && c < 0 {
+		return failure("value_smaller_than_min", fmt.Sprintf("%s is below %s", pyStr(val), s.Min), s.Name, extra(ch.config(s))), false, nil
+	}
+	if c, ok := compare(val, s.Max); ok && c > 0 {
+		return failure("value_bigger_than_max", fmt.Sprintf("%s is above %s", pyStr(val), s.Max), s.Name, extra(ch.config(s))), false, nil
+	}
+	if !ch.enumerated(s) {
+		return nil, true, nil
+	}
+	options := ch.options(s)
+	values := []any{val}
+	if l, isList := val.([]any); isList && s.Multiselect {
+		values = l
+	}
+	for _, one := range values {
+		if slices.ContainsFunc(options, func(o any) bool { return pyEqual(one, o) }) {
+			continue
+		}
+		config, shown := ch.config(s), pyRepr(options)
+		if len(options) > 20 {
+			config, shown = nil, fmt.Sprintf("(list of length %d)", len(options))
+		}
+		return failure("value_not_in_list", "The value is not on offer", s.Name+": "+pyRepr(val)+" not in "+shown, extra(config)), false, nil
+	}
+	return nil, true, nil
+}
+
+// enumerated says whether this release checks the input against its list.
+func (ch *checker) enumerated(s *catalog.InputSpec) bool {
+	if s.Remote || s.Choices != nil {
+		return false
+	}
+	return s.Literal || s.Type == "COMBO" && ch.c.atLeast(0, 8)
+}
+
+func compare(v any, limit json.Number) (int, bool) {
+	if limit == "" {
+		return 0, false
+	}
+	l, err := parseJSON([]byte(limit))
+	if err != nil {
+		return 0, false
+	}
+	return pyCompare(v, l)
+}
+
+func convert(typ string, v any) (any, *exception) {
+	var out any
+	var err error
+	switch typ {
+	case "INT":
+		var n *big.Int
+		n, err = pyInt(v)
+		out = n
+	case "FLOAT":
+		var f float64
+		f, err = pyFloat(v)
+		out = f
+	case "STRING":
+		return pyStr(v), nil
+	case "BOOLEAN":
+		return pyBool(v), nil
+	default:
+		return v, nil
+	}
+	if err != nil {
+		return nil, asException(err)
+	}
+	return out, nil
+}
+
+func (ch *checker) link(s *catalog.InputSpec, link []any) (e any, ok bool, ex *exception) {
+	extra := obj("input_name", s.Name, "input_config", ch.config(s))
+	if len(link) != 2 {
+		extra.set("received_value", link)
+		return failure("bad_linked_input", "A link is [node, slot]", s.Name, extra), false, nil
+	}
+	from, isText := link[0].(string)
+	n, found := ch.p.values[from].(*object)
+	if !isText || !found {
+		return nil, false, raise("KeyError", pyRepr(link[0]))
+	}
+	class, _ := n.get("class_type")
+	cl, _ := ch.c.cat.Class(class.(string))
+	slot, isInt := link[1].(*big.Int)
+	if !isInt {
+		return nil, false, raise("TypeError", "tuple indices must be integers or slices, not "+pyType(link[1]))
+	}
+	at := int(slot.Int64())
+	if at < 0 {
+		at += len(cl.Outputs)
+	}
+	if at < 0 || at >= len(cl.Outputs) || !slot.IsInt64() {
+		return nil, false, raise("IndexError", "tuple index out of range")
+	}
+	if received := cl.Outputs[at].Type; !ch.compatible(received, s.Type) {
+		extra.set("received_type", received)
+		extra.set("linked_node", link)
+		return failure("return_type_mismatch", "The types of a link differ", fmt.Sprintf("%s, received_type(%s) mismatch input_type(%s)", s.Name, received, s.Type), extra), false, nil
+	}
+	ok, ex = ch.node(from)
+	if ex != nil {
+		if ch.cycle {
+			return nil, false, ex
+		}
+		ch.record(from, false, failure("exception_during_inner_validation", "Validating a node before it raised", ex.message,
+			obj("input_name", s.Name, "input_config", ch.config(s), "exception_message", ex.message, "exception_type", ex.kind, "traceback", []any{}, "linked_node", link)))
+		return nil, false, nil
+	}
+	return nil, ok, nil
+}
+
+func (ch *checker) compatible(received, wants string) bool {
+	if received == wants || received == "*" || wants == "*" {
+		return true
+	}
+	if ch.c.atLeast(0, 8) && (received == "COMFY_MATCHTYPE_V3" || wants == "COMFY_MATCHTYPE_V3" || strings.HasPrefix(wants, "COMFY_DYNAMICSLOT")) {
+		return true
+	}
+	for _, r := range strings.Split(received, ",") {
+		for _, w := range strings.Split(wants, ",") {
+			if r, w = strings.TrimSpace(r), strings.TrimSpace(w); r == w || r == "*" || w == "*" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// selfChecked are inputs that their class checks itself.
+func selfChecked(class string, s *catalog.InputSpec) bool {
+	switch class {
+	case "LoadImage", "LoadImageMask", "LoadAudio", "LoadVideo", "LoadLatent":
+		return s.File != ""
+	}
+	return false
+}
+
+// custom is what loaders of uploads check: that the file is there.
+func (ch *checker) custom(cl *catalog.Class, inputs *object) any {
+	for i := range cl.Inputs {
+		s := &cl.Inputs[i]
+		if !selfChecked(cl.Name, s) {
+			continue
+		}
+		v, _ := inputs.get(s.Name)
+		name, ok := v.(string)
+		if !ok {
+			continue
+		}
+		if _, err := os.Stat(ch.c.annotated(name)); err != nil {
+			return failure("custom_validation_failed", "The class refuses a value", s.Name+" - there is no file "+name, obj("input_name", s.Name))
+		}
+	}
+	return nil
+}
+
+// annotated resolves "sub/name [output]" to a path inside the stub's folders.
+func (c *core) annotated(name string) string {
+	folder := "input"
+	for _, f := range []string{"output", "input", "temp"} {
+		if rest, ok := strings.CutSuffix(name, " ["+f+"]"); ok {
+			name, folder = rest, f
+		}
+	}
+	clean := filepath.Clean("/" + filepath.ToSlash(name))
+	return filepath.Join(c.o.Dir, folder, clean)
+}
