@@ -118,11 +118,14 @@ func (f *Fetcher) check(u *url.URL) error {
 	}
 	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
 		// No name to look up: what the dialer would refuse is known already.
-		network := "tcp6"
+		network, port := "tcp6", u.Port()
+		if port == "" {
+			port = "443"
+		}
 		if addr = addr.Unmap(); addr.Is4() {
 			network = "tcp4"
 		}
-		if err := f.guard()(network, netip.AddrPortFrom(addr, 443).String(), nil); err != nil {
+		if err := f.guard()(network, net.JoinHostPort(addr.String(), port), nil); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/url"
 	"strings"
@@ -79,7 +80,7 @@ func (r *Resolver) data(value string, max int64) (*Info, error) {
 	if declared, is64 := strings.CutSuffix(meta, ";base64"); is64 {
 		info, err = r.Store.Add(base64.NewDecoder(base64.StdEncoding, strings.NewReader(body)), "", max, r.Owner, true)
 		var corrupt base64.CorruptInputError
-		if errors.As(err, &corrupt) {
+		if errors.As(err, &corrupt) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return nil, errors.New("is not a data URI: the base64 is broken")
 		}
 		meta = declared
