@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/comfyctl/comfyctl/internal/diag"
 	"github.com/comfyctl/comfyctl/pkg/runner/api"
@@ -23,7 +22,10 @@ func loadKeys(c Config) (*api.Keys, error) {
 	default:
 		return nil, fmt.Errorf("reading the auth setting: %q is neither %s nor %s", c.Auth, AuthOff, AuthKey)
 	}
-	text := []string{c.Keys}
+	keys := &api.Keys{}
+	if err := keys.Add(c.Keys); err != nil {
+		return nil, fmt.Errorf("reading the given API keys: %w", err)
+	}
 	if c.Contract.Auth != nil {
 		for _, a := range *c.Contract.Auth {
 			if a.Type != "api-key" {
@@ -40,7 +42,9 @@ func loadKeys(c Config) (*api.Keys, error) {
 				return nil, &diag.Error{Class: diag.ClassFailed, Message: fmt.Sprintf("the secret `%s`, which holds the API keys, is not set", a.Keys),
 					Help: "pass it to the runner as an environment variable, or as a file named by " + a.Keys + "_FILE"}
 			}
-			text = append(text, secret)
+			if err := keys.Add(secret); err != nil {
+				return nil, fmt.Errorf("reading the API keys in %s: %w", a.Keys, err)
+			}
 		}
 	}
 	file := filepath.Join(c.StateDir, "keys")
@@ -48,9 +52,11 @@ func loadKeys(c Config) (*api.Keys, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("reading the kept API keys: %w", err)
 	}
-	keys, err := api.ParseKeys(strings.Join(append(text, string(kept)), "\n"))
-	if err != nil || !keys.Empty() {
-		return keys, err
+	if err := keys.Add(string(kept)); err != nil {
+		return nil, fmt.Errorf("reading the kept API keys: %w", err)
+	}
+	if !keys.Empty() {
+		return keys, nil
 	}
 	key, err := keys.Generate("first", "admin")
 	if err != nil {

@@ -34,6 +34,7 @@ type fake struct {
 	run   func(ctx context.Context, p engine.Prompt, on func(engine.Event)) (*engine.Result, error)
 	put   map[string][]byte
 	seen  []engine.Prompt
+	file  []byte // what outputs hold; nil means a picture
 }
 
 func (f *fake) Run(ctx context.Context, p engine.Prompt, on func(engine.Event)) (*engine.Result, error) {
@@ -53,6 +54,11 @@ func (f *fake) Put(_ context.Context, sub, name string, r io.Reader) (string, er
 }
 
 func (f *fake) Open(context.Context, engine.File) (io.ReadCloser, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.file != nil {
+		return io.NopCloser(bytes.NewReader(f.file)), nil
+	}
 	return io.NopCloser(bytes.NewReader(picture(8, 6))), nil
 }
 func (f *fake) Forget(context.Context, string) error { return nil }
@@ -95,12 +101,22 @@ func theContract() *contract.Contract {
 
 type service struct {
 	*testing.T
-	url  string
-	fake *fake
-	stop func()
+	url    string
+	fake   *fake
+	server *Server
+	stop   func()
 }
 
 func start(t *testing.T, dir string, f *fake, keys string) *service {
+	t.Helper()
+	c := Config{Contract: theContract(), Keys: keys}
+	if keys != "" {
+		c.Auth = AuthKey
+	}
+	return startWith(t, dir, f, c)
+}
+
+func startWith(t *testing.T, dir string, f *fake, c Config) *service {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	if f.put == nil {
@@ -109,11 +125,8 @@ func start(t *testing.T, dir string, f *fake, keys string) *service {
 	if f.stage == "" {
 		f.stage = engine.StageReady
 	}
-	auth := ""
-	if keys != "" {
-		auth = AuthKey
-	}
-	s, err := New(ctx, Config{Contract: theContract(), Executor: f, StateDir: dir, Auth: auth, Keys: keys})
+	c.Executor, c.StateDir = f, dir
+	s, err := New(ctx, c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +151,7 @@ func start(t *testing.T, dir string, f *fake, keys string) *service {
 		})
 	}
 	t.Cleanup(stop)
-	return &service{T: t, url: "http://" + l.Addr().String(), fake: f, stop: stop}
+	return &service{T: t, url: "http://" + l.Addr().String(), fake: f, server: s, stop: stop}
 }
 
 type answer struct {

@@ -43,10 +43,9 @@ func (k key) opens(path string) bool {
 	return k.tier != "metrics"
 }
 
-// ParseKeys reads lines `NAME[:TIER] KEY` where KEY is the key itself or
-// sha256:HEX. Empty lines and # comments are skipped.
-func ParseKeys(text string) (*Keys, error) {
-	k := &Keys{}
+// Add reads lines `NAME[:TIER] KEY` where KEY is the key itself or sha256:HEX.
+// Empty lines and # comments are skipped.
+func (k *Keys) Add(text string) error {
 	sc := bufio.NewScanner(strings.NewReader(text))
 	for n := 1; sc.Scan(); n++ {
 		line := strings.TrimSpace(sc.Text())
@@ -55,20 +54,20 @@ func ParseKeys(text string) (*Keys, error) {
 		}
 		f := strings.Fields(line)
 		if len(f) != 2 {
-			return nil, fmt.Errorf("reading API keys: line %d is not NAME and KEY", n)
+			return fmt.Errorf("line %d is not NAME and KEY", n)
 		}
 		name, tier, _ := strings.Cut(f[0], ":")
 		one := key{name: name, tier: tier, sum: sha256.Sum256([]byte(f[1]))}
 		if h, ok := strings.CutPrefix(f[1], "sha256:"); ok {
 			b, err := hex.DecodeString(h)
 			if err != nil || len(b) != 32 {
-				return nil, fmt.Errorf("reading API keys: line %d: sha256: wants 64 hexadecimal digits", n)
+				return fmt.Errorf("line %d: sha256: wants 64 hexadecimal digits", n)
 			}
 			copy(one.sum[:], b)
 		}
 		k.list = append(k.list, one)
 	}
-	return k, sc.Err()
+	return sc.Err()
 }
 
 // Empty reports whether nobody could be let in.

@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,17 +15,14 @@ import (
 // running one go on for at most drain, and leaves the others queued in the
 // store.
 func (q *Queue) Run(ctx context.Context, drain time.Duration) {
-	sweep := time.NewTicker(time.Second)
-	defer sweep.Stop()
-	retain := time.Now()
+	var sweeping sync.WaitGroup
+	sweeping.Go(func() { q.sweep(ctx) })
+	defer sweeping.Wait()
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
 	for {
 		if ctx.Err() != nil {
 			break
-		}
-		q.expire(ctx)
-		if q.c.Retention > 0 && time.Since(retain) > time.Minute {
-			retain = time.Now()
-			q.retire(ctx)
 		}
 		// Taken before the status is read, so that no change falls between.
 		var changed <-chan struct{}
@@ -39,7 +37,7 @@ func (q *Queue) Run(ctx context.Context, drain time.Duration) {
 		case <-ctx.Done():
 		case <-q.wake:
 		case <-changed:
-		case <-sweep.C:
+		case <-look.C:
 		}
 	}
 	q.mu.Lock()

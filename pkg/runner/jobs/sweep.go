@@ -8,6 +8,32 @@ import (
 	"github.com/comfyctl/comfyctl/pkg/runner/problem"
 )
 
+// Pauses of the sweep.
+const (
+	expireEvery = 250 * time.Millisecond
+	retireEvery = time.Minute
+)
+
+// sweep ends jobs that wait too long, also while another runs, and removes
+// what is past its retention.
+func (q *Queue) sweep(ctx context.Context) {
+	expire, retire := time.NewTicker(expireEvery), time.NewTicker(retireEvery)
+	defer expire.Stop()
+	defer retire.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-expire.C:
+			q.expire(ctx)
+		case <-retire.C:
+			if q.c.Retention > 0 {
+				q.retire(ctx)
+			}
+		}
+	}
+}
+
 // expire ends the jobs that waited too long.
 func (q *Queue) expire(ctx context.Context) {
 	q.mu.Lock()
