@@ -1,0 +1,259 @@
+package validate
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/comfyctl/comfyctl/internal/diag"
+	"github.com/comfyctl/comfyctl/pkg/catalog"
+	"github.com/comfyctl/comfyctl/pkg/workflow"
+)
+
+// GraphOptions says what is known around a graph.
+type GraphOptions struct {
+	// ComfyUI names the release in messages; the catalog's own when empty.
+	ComfyUI string
+	// HasModel reports whether a model file, as folder/name, will be there. Nil
+	// means that models are not checked.
+	HasModel func(path string) bool
+	// Models are the paths to suggest from when one is missing.
+	Models []string
+	// HasFile reports whether the value of a node input that names an uploaded
+	// file will be there. Nil means that files are not checked.
+	HasFile func(node, input, name string) bool
+	// Unlocked is set where node packs are asked for whose classes are not known
+	// yet: one note then stands for every unknown class.
+	Unlocked bool
+}
+
+// Graph applies the rules that concern one graph against a catalog.
+func Graph(g *workflow.Graph, cat *catalog.Catalog, o GraphOptions) []diag.Diagnostic {
+	if o.ComfyUI == "" {
+		o.ComfyUI = cat.Version
+	}
+	c := &checker{g: g, cat: cat, o: o, bad: map[string]bool{}, release: release(cat.Version)}
+	c.lookUp()
+	c.outputs()
+	for _, n := range g.Nodes {
+		if n.Class != "" && c.reached[n.ID] {
+			c.node(n)
+		}
+	}
+	c.cycles()
+	c.partial()
+	return c.list
+}
+
+type checker struct {
+	g       *workflow.Graph
+	cat     *catalog.Catalog
+	o       GraphOptions
+	list    []diag.Diagnostic
+	release [2]int
+	// classes holds the schema of each node; nil where it is not known.
+	classes map[string]*catalog.Class
+	unknown bool
+	// ends are the nodes that make the graph run, reached what they need.
+	ends    []*workflow.Node
+	reached map[string]bool
+	// bad are nodes with an error of their own.
+	bad map[string]bool
+	// whole is set where ComfyUI refuses the prompt before it looks at outputs.
+	whole bool
+}
+
+// add files a finding about a node.
+func (c *checker) add(n *workflow.Node, d diag.Diagnostic) {
+	d.Node = n.Ref()
+	if d.Severity == "" {
+		d.Severity = diag.SeverityError
+	}
+	if d.Pointer == "" {
+		d.Pointer = n.Pointer
+	}
+	if d.Severity == diag.SeverityError {
+		c.bad[n.ID] = true
+	}
+	c.list = append(c.list, d)
+}
+
+// lookUp finds the schema of every node and reports unknown classes.
+func (c *checker) lookUp() {
+	c.classes = make(map[string]*catalog.Class, len(c.g.Nodes))
+	var missing []*workflow.Node
+	for _, n := range c.g.Nodes {
+		if n.Class == "" {
+			c.bad[n.ID], c.whole = true, true
+			continue
+		}
+		cl, ok := c.cat.Class(n.Class)
+		if ok {
+			c.classes[n.ID] = cl
+			continue
+		}
+		c.unknown = true
+		if !c.replaced(n.Class) {
+			missing = append(missing, n)
+		}
+	}
+	if len(missing) == 0 {
+		return
+	}
+	if c.o.Unlocked {
+		c.unlocked(missing)
+		return
+	}
+	c.whole = true
+	for _, n := range missing {
+		help := "if it comes from a node pack, list the pack under `nodes:` in the service file"
+		if s := closest(n.Class, c.cat.Names()); s != "" {
+			help = "did you mean `" + s + "`?"
+		}
+		c.add(n, diag.Diagnostic{Code: "CW101", Message: "ComfyUI has no node class `" + n.Class + "`",
+			Span: n.ClassSpan, Label: "not a class of ComfyUI " + c.o.ComfyUI, Help: help,
+			Pointer: n.Pointer + "/class_type", Server: c.atLeast(0, 12, "missing_node_type", "invalid_prompt")})
+	}
+}
+
+// unlocked is the one note for the classes of packs that no lock describes.
+func (c *checker) unlocked(missing []*workflow.Node) {
+	names := map[string]bool{}
+	var list []string
+	for _, n := range missing {
+		if !names[n.Class] {
+			names[n.Class] = true
+			list = append(list, "`"+n.Class+"`")
+		}
+	}
+	n := missing[0]
+	c.add(n, diag.Diagnostic{Code: "CW101", Severity: diag.SeverityNote, Span: n.ClassSpan,
+		Message: fmt.Sprintf("%s not checked: the node packs under `nodes:` are not locked", plural(len(list), "node class is", "node classes are")),
+		Label:   "not a class of ComfyUI " + c.o.ComfyUI,
+		Help:    "run `comfyctl lock`, or give --object-info from a ComfyUI that has the packs\nclasses: " + strings.Join(list, ", ")})
+}
+
+// replacements are old class names that ComfyUI rewrites since 0.14.0.
+var replacements = []string{"ResizeImagesByLongerEdge", "ImageBatch", "ImageScaleBy", "T2IAdapterLoader", "Load3DAnimation",
+	"Preview3DAnimation", "SDV_img2vid_Conditioning", "ConditioningAverage "}
+
+func (c *checker) replaced(class string) bool {
+	if !c.since(0, 14) {
+		return false
+	}
+	for _, r := range replacements {
+		if r == class {
+			return true
+		}
+	}
+	return false
+}
+
+// node checks one node against its class.
+func (c *checker) node(n *workflow.Node) {
+	cl := c.classes[n.ID]
+	if cl == nil {
+		for _, in := range n.Inputs {
+			c.link(n, in, nil)
+		}
+		return
+	}
+	if cl.APINode {
+		c.add(n, diag.Diagnostic{Code: "CW111", Severity: diag.SeverityWarning, Span: n.ClassSpan,
+			Message: "node `" + n.ID + "` calls a paid service", Label: "sends data out and needs an account with credit",
+			Help: "the image needs a way out to the network and an API key of Comfy.org"})
+	}
+	specs := cl.Expand(func(name string) catalog.Value {
+		in := n.Input(name)
+		if in == nil {
+			return catalog.Value{}
+		}
+		return catalog.Value{Given: true, Text: in.Text}
+	})
+	known := make(map[string]bool, len(specs))
+	for i := range specs {
+		s := &specs[i]
+		known[s.Name] = true
+		in := n.Input(s.Name)
+		switch {
+		case in == nil && s.Required:
+			c.missing(n, s)
+		case in == nil:
+		case in.Kind == workflow.Array:
+			c.link(n, in, s)
+		default:
+			c.constant(n, in, s)
+		}
+	}
+	for _, in := range n.Inputs {
+		if !known[in.Name] {
+			c.undeclared(n, in, specs)
+		}
+	}
+}
+
+func (c *checker) missing(n *workflow.Node, s *catalog.InputSpec) {
+	span := n.InputsSpan
+	if !n.HasInputs {
+		span = n.KeySpan
+	}
+	span.End = span.Start
+	span.End.Offset++
+	span.End.Column++
+	help := "link a node that gives " + s.Type
+	if s.Default != nil {
+		help = fmt.Sprintf("add \"%s\": %s, the default; ComfyUI fills in none itself", s.Name, s.Default)
+	} else if s.Type == "COMBO" || s.Type == "INT" || s.Type == "FLOAT" || s.Type == "STRING" || s.Type == "BOOLEAN" {
+		help = "add a value for it; ComfyUI fills in no default"
+	}
+	c.add(n, diag.Diagnostic{Code: "CW103", Message: "required input `" + s.Name + "` of node `" + n.ID + "` is missing", Span: span,
+		Label: "`" + s.Name + "` is not here", Help: help, Pointer: n.Pointer + "/inputs", Server: "required_input_missing", Input: s.Name})
+}
+
+// undeclared reports an input that the class does not have.
+func (c *checker) undeclared(n *workflow.Node, in *workflow.Input, specs []catalog.InputSpec) {
+	label := "ComfyUI ignores it"
+	if in.Link != nil {
+		label = "ComfyUI passes the link to the node, which then fails when it runs"
+		c.link(n, in, nil)
+	}
+	var names []string
+	for _, s := range specs {
+		if n.Input(s.Name) == nil {
+			names = append(names, s.Name)
+		}
+	}
+	help := "remove it"
+	if s := closest(in.Name, names); s != "" {
+		help = "did you mean `" + s + "`?"
+	}
+	c.add(n, diag.Diagnostic{Code: "CW107", Severity: diag.SeverityWarning, Span: in.KeySpan, Pointer: in.Pointer, Input: in.Name,
+		Message: "`" + n.Class + "` has no input `" + in.Name + "`", Label: label, Help: help})
+}
+
+// release is the major and minor version of a catalog; the newest rules hold
+// where it is not known.
+func release(version string) [2]int {
+	var v [2]int
+	if n, _ := fmt.Sscanf(strings.TrimPrefix(version, "v"), "%d.%d", &v[0], &v[1]); n != 2 {
+		return [2]int{1 << 20, 0}
+	}
+	return v
+}
+
+func (c *checker) since(major, minor int) bool {
+	return c.release[0] > major || c.release[0] == major && c.release[1] >= minor
+}
+
+func (c *checker) atLeast(major, minor int, then, otherwise string) string {
+	if c.since(major, minor) {
+		return then
+	}
+	return otherwise
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
