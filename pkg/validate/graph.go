@@ -106,7 +106,7 @@ func (c *checker) lookUp() {
 	c.whole = true
 	for _, n := range missing {
 		help := "if it comes from a node pack, list the pack under `nodes:` in the service file"
-		if s := closest(n.Class, c.cat.Names()); s != "" {
+		if s := diag.Suggest(n.Class, c.cat.Names()); s != "" {
 			help = "did you mean `" + s + "`?"
 		}
 		c.add(n, diag.Diagnostic{Code: "CW101", Message: "ComfyUI has no node class `" + n.Class + "`",
@@ -162,13 +162,7 @@ func (c *checker) node(n *workflow.Node) {
 			Message: "node `" + n.ID + "` calls a paid service", Label: "sends data out and needs an account with credit",
 			Help: "the image needs a way out to the network and an API key of Comfy.org"})
 	}
-	specs := cl.Expand(func(name string) catalog.Value {
-		in := n.Input(name)
-		if in == nil {
-			return catalog.Value{}
-		}
-		return catalog.Value{Given: true, Text: in.Text}
-	})
+	specs := cl.Expand(values(n))
 	known := make(map[string]bool, len(specs))
 	for i := range specs {
 		s := &specs[i]
@@ -223,7 +217,7 @@ func (c *checker) undeclared(n *workflow.Node, in *workflow.Input, specs []catal
 		}
 	}
 	help := "remove it"
-	if s := closest(in.Name, names); s != "" {
+	if s := diag.Suggest(in.Name, names); s != "" {
 		help = "did you mean `" + s + "`?"
 	}
 	c.add(n, diag.Diagnostic{Code: "CW107", Severity: diag.SeverityWarning, Span: in.KeySpan, Pointer: in.Pointer, Input: in.Name,

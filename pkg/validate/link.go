@@ -22,7 +22,7 @@ func (c *checker) link(n *workflow.Node, in *workflow.Input, s *catalog.InputSpe
 	from := c.g.Node(in.Link.Node)
 	if from == nil {
 		help := "remove the link, or give the node that it came from"
-		if id := closest(in.Link.Node, c.ids()); id != "" {
+		if id := diag.Suggest(in.Link.Node, nodeIDs(c.g)); id != "" {
 			help = "did you mean node `" + id + "`?"
 		}
 		c.add(n, diag.Diagnostic{Code: "CW004", Message: "`" + in.Name + "` of node `" + n.ID + "` is linked to a node that is not there",
@@ -138,14 +138,6 @@ func slotHelp(cl *catalog.Class, s *catalog.InputSpec) string {
 		}
 	}
 	return "link one of the slots that it has"
-}
-
-func (c *checker) ids() []string {
-	list := make([]string, len(c.g.Nodes))
-	for i, n := range c.g.Nodes {
-		list[i] = n.ID
-	}
-	return list
 }
 
 // cycles reports every group of nodes that wait for each other.

@@ -119,7 +119,7 @@ func optionHelp(s *catalog.InputSpec, v json.RawMessage, in *workflow.Input) (st
 			texts = append(texts, t)
 		}
 	}
-	if best := closest(text(v), texts); best != "" {
+	if best := diag.Suggest(text(v), texts); best != "" {
 		quoted, _ := json.Marshal(best) // a string always encodes
 		help := "did you mean " + string(quoted) + "?"
 		if !bytes.Equal(v, in.Raw) {

@@ -1,0 +1,164 @@
+package validate
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/comfyctl/comfyctl/internal/diag"
+	"github.com/comfyctl/comfyctl/pkg/catalog"
+	"github.com/comfyctl/comfyctl/pkg/contract"
+	"github.com/comfyctl/comfyctl/pkg/workflow"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// pickles are model formats that can run code when they are loaded.
+var pickles = []string{".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl"}
+
+// models reads `models:` into the plan.
+func (l *loader) models() {
+	for i, m := range l.plan.Service.Models {
+		at := "/models/" + itoa(i)
+		p := Model{Path: m.Path, Sources: m.Source, SHA256: m.SHA256, Load: m.Load, Auth: m.Auth, AllowPickle: m.AllowPickle}
+		if p.Load == "" {
+			p.Load = contract.LoadBake
+		}
+		l.plan.Models = append(l.plan.Models, p)
+		if m.Path == "" {
+			continue
+		}
+		folder, _, _ := strings.Cut(m.Path, "/")
+		if !catalog.KnownFolder(folder) && len(l.plan.Service.Nodes) == 0 {
+			d := diag.Diagnostic{Code: "CM005", Message: "ComfyUI has no model folder `" + folder + "`", Label: "no loader reads this folder"}
+			if best := diag.Suggest(folder, catalog.Folders()); best != "" {
+				d.Help = "did you mean `" + best + "/" + strings.TrimPrefix(m.Path, folder+"/") + "`?"
+			} else {
+				d.Help = "folders: " + strings.Join(catalog.Folders(), ", ")
+			}
+			l.at(at+"/path", d)
+		}
+		if slices.Contains(pickles, strings.ToLower(path.Ext(m.Path))) && !m.AllowPickle {
+			l.at(at+"/path", diag.Diagnostic{Code: "CM004", Severity: diag.SeverityWarning, Message: "model `" + m.Path + "` is in a pickle format",
+				Label: "loading it can run code", Help: "use a .safetensors file, or say `allow_pickle: true` and give its sha256"})
+		}
+		if len(m.Source) == 0 && p.Load != contract.LoadMount {
+			l.at(at, diag.Diagnostic{Code: "CM009", Severity: diag.SeverityWarning, Message: "model `" + m.Path + "` has no `source`",
+				Label: "`pack` cannot get it", Help: "add `source:` with hf://…, https://… or a local path"})
+		}
+		l.local(at, p)
+	}
+}
+
+// local checks that a model from this machine is there.
+func (l *loader) local(at string, m Model) {
+	if l.o.Stub || m.Load == contract.LoadMount || len(m.Sources) == 0 {
+		return
+	}
+	for _, s := range m.Sources {
+		if !isLocal(s) {
+			return
+		}
+		file := s
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(l.plan.Dir, filepath.FromSlash(s))
+		}
+		if _, err := os.Stat(file); err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+	}
+	where := at + "/source"
+	if !l.plan.Service.Has(where) {
+		where = at
+	}
+	l.at(where, diag.Diagnostic{Code: "CM010", Message: "model file `" + m.Sources[0] + "` is not there", Label: "no such file beside the service file",
+		Help: "put it there, or name another source"})
+}
+
+func isLocal(source string) bool { return !strings.Contains(source, "://") }
+
+// around is what the graph rules know from the service file.
+func (l *loader) around(g *workflow.Graph, inputs []contract.Input) GraphOptions {
+	var paths []string
+	for _, m := range l.plan.Models {
+		paths = append(paths, m.Path)
+	}
+	provided := map[contract.Target]bool{}
+	for _, in := range inputs {
+		for _, t := range in.To {
+			provided[t] = provided[t] || in.Required || in.Default != nil
+		}
+	}
+	for _, n := range g.Nodes {
+		if _, ok := l.plan.Catalog.Class(n.Class); !ok {
+			l.opaque = true
+		}
+	}
+	return GraphOptions{
+		ComfyUI: l.comfyUI(), Models: paths, Unlocked: len(l.plan.Service.Nodes) > 0 && l.o.ObjectInfo == nil,
+		HasModel: func(need string) bool {
+			l.used = append(l.used, need)
+			return slices.ContainsFunc(paths, func(have string) bool { return catalog.SameFile(have, need) })
+		},
+		HasFile: func(node, input, name string) bool {
+			return provided[contract.Target{Node: node, Input: input}] || name == shippedImage
+		},
+	}
+}
+
+// shippedImage lies in the input folder of ComfyUI's own repository.
+const shippedImage = "example.png"
+
+// comfyUI is the release as the service file says it.
+func (l *loader) comfyUI() string {
+	if v := l.plan.Service.ComfyUI.Version; v != "" {
+		return v
+	}
+	return l.plan.Catalog.Version
+}
+
+// unusedModels reports models that no graph names. Embeddings are named in
+// texts, and what packs read is not known.
+func (l *loader) unusedModels() {
+	if l.opaque || len(l.plan.Workflows) == 0 {
+		return
+	}
+	for i, m := range l.plan.Models {
+		if m.Path == "" || strings.HasPrefix(m.Path, "embeddings/") || strings.HasPrefix(m.Path, "vae_approx/") || l.offered(m.Path) {
+			continue
+		}
+		if !slices.ContainsFunc(l.used, func(need string) bool { return catalog.SameFile(m.Path, need) }) {
+			l.at("/models/"+itoa(i), diag.Diagnostic{Code: "CM002", Severity: diag.SeverityWarning, Message: "model `" + m.Path + "` is listed but never used",
+				Label: "no node names it", Help: "remove it, unless callers choose it"})
+		}
+	}
+}
+
+// offered reports whether callers may choose the model by an input.
+func (l *loader) offered(model string) bool {
+	for _, w := range l.plan.Workflows {
+		for _, in := range w.Inputs {
+			for _, t := range in.To {
+				n := w.Graph.Node(t.Node)
+				if n == nil {
+					continue
+				}
+				folder, ok := catalog.LoaderFolder(n.Class, t.Input)
+				if !ok {
+					continue
+				}
+				for _, e := range in.Enum {
+					if catalog.SameFile(model, folder+"/"+text(e)) {
+						return true
+					}
+				}
+			}
+		}
+	}
+	return false
+}
