@@ -119,7 +119,7 @@ func serve(ctx context.Context, args []string, stderr io.Writer, env lookup) err
 	if err != nil {
 		return err
 	}
-	api, admin, err := listen(s, c, env)
+	api, admin, err := listen(ctx, s, c, env)
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,8 @@ func serve(ctx context.Context, args []string, stderr io.Writer, env lookup) err
 	})
 }
 
-func listen(s settings, c *contract.Contract, env lookup) (api, admin net.Listener, err error) {
+func listen(ctx context.Context, s settings, c *contract.Contract, env lookup) (api, admin net.Listener, err error) {
+	var lc net.ListenConfig
 	addr := s.listen
 	if addr == "" {
 		port := c.Runner.Port
@@ -141,13 +142,13 @@ func listen(s settings, c *contract.Contract, env lookup) (api, admin net.Listen
 		}
 		addr = ":" + env.or("PORT", fmt.Sprint(port))
 	}
-	if api, err = net.Listen("tcp", addr); err != nil {
+	if api, err = lc.Listen(ctx, "tcp", addr); err != nil {
 		return nil, nil, fmt.Errorf("listening on %s: %w", addr, err)
 	}
 	if s.admin == "" {
 		return api, nil, nil
 	}
-	if admin, err = net.Listen("tcp", s.admin); err != nil {
+	if admin, err = lc.Listen(ctx, "tcp", s.admin); err != nil {
 		_ = api.Close()
 		return nil, nil, fmt.Errorf("listening on %s for the admin API: %w", s.admin, err)
 	}

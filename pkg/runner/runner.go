@@ -115,12 +115,16 @@ func (s *Server) Serve(ctx context.Context, public, admin net.Listener) error {
 	var work sync.WaitGroup
 	work.Go(func() { s.queue.Run(ctx, ms(s.c.Contract.Runner.Timeouts.DrainMS, defaultDrain)) })
 	work.Go(func() { s.opening(ctx) })
-	servers := []*http.Server{s.server(s.api)}
+	var servers []*http.Server
 	failed := make(chan error, 2)
-	go func() { failed <- servers[0].Serve(public) }()
+	listen := func(h http.Handler, l net.Listener) {
+		srv := s.server(h)
+		servers = append(servers, srv)
+		go func() { failed <- srv.Serve(l) }()
+	}
+	listen(s.api, public)
 	if admin != nil {
-		servers = append(servers, s.server(s.api.Admin()))
-		go func() { failed <- servers[1].Serve(admin) }()
+		listen(s.api.Admin(), admin)
 	}
 	var err error
 	select {

@@ -86,11 +86,14 @@ func (a *API) record(req *request, wf *contract.Workflow, bound *inputs.Bound) *
 	if json.Unmarshal(bound.Graph, &graph) == nil {
 		rec.Job.Progress.NodesTotal = len(graph)
 	}
-	names := map[string]string{}
+	names, conversions := map[string]string{}, map[string]jobs.Conversion{}
 	for _, o := range wf.Outputs {
 		names[o.Node] = o.Name
+		if c := (jobs.Conversion{Format: o.Format, Quality: o.Quality, Strip: o.Metadata == "strip"}); c != (jobs.Conversion{}) {
+			conversions[o.Node] = c
+		}
 	}
-	rec.Work = jobs.Work{Graph: bound.Graph, Files: bound.Files, Names: names, Mode: req.Mode, Priority: req.Priority, MaxWaitMS: req.MaxWait, TimeoutMS: req.Timeout}
+	rec.Work = jobs.Work{Graph: bound.Graph, Files: bound.Files, Names: names, Conversions: conversions, Mode: req.Mode, Priority: req.Priority, MaxWaitMS: req.MaxWait, TimeoutMS: req.Timeout}
 	outs := s.outputs[wf]
 	rec.Work.OutputNodes, rec.Work.Foreign = outs.nodes, outs.foreign
 	return rec
@@ -136,7 +139,7 @@ func (a *API) submit(w http.ResponseWriter, r *http.Request, rec *jobs.Record, k
 		w.Header().Set("Preference-Applied", "respond-async")
 	}
 	w.Header().Set("Location", "/v1/jobs/"+job.ID)
-	if p := a.answer(w, r, status, job); p != nil {
+	if p := a.answer(w, status, job); p != nil {
 		a.fail(w, r, p)
 	}
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // answer writes a job, with the outputs' bytes in it where that was asked for.
-func (a *API) answer(w http.ResponseWriter, r *http.Request, status int, job *jobs.Job) *problem.Problem {
+func (a *API) answer(w http.ResponseWriter, status int, job *jobs.Job) *problem.Problem {
 	if job.Status == jobs.Succeeded && job.Inline {
 		if p := a.inline(job); p != nil {
 			return p
@@ -55,7 +55,7 @@ func (a *API) readOutput(id, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return os.ReadFile(path)
+	return os.ReadFile(path) //nolint:gosec // Path checks the name
 }
 
 func findOutput(j *jobs.Job, name string) *jobs.Output {
@@ -87,7 +87,7 @@ func (a *API) getOutput(w http.ResponseWriter, r *http.Request, j *jobs.Job) *pr
 	if err != nil {
 		return problem.New("not_found", "job `"+j.ID+"` has no output `"+o.Name+"`")
 	}
-	f, err := os.Open(path)
+	f, err := os.Open(path) //nolint:gosec // Path checks the name
 	if err != nil {
 		return problem.New("gone", "output `"+o.Name+"` is no longer kept")
 	}

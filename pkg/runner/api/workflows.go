@@ -54,8 +54,11 @@ func checkNames(w *contract.Workflow, g prompt.Graph) error {
 		if g[o.Node] == nil {
 			return fmt.Errorf("output %s reads node %s, which the graph lacks", o.Name, o.Node)
 		}
-		if o.Format != "" || o.Quality != 0 || o.Metadata != "" {
-			return fmt.Errorf("output %s asks for a conversion (format, quality or metadata), which this runner does not do", o.Name)
+		if !slices.Contains([]string{"", "png", "jpeg", "webp"}, o.Format) {
+			return fmt.Errorf("output %s has the format %q; png, jpeg and webp are made", o.Name, o.Format)
+		}
+		if !slices.Contains([]string{"", "keep", "strip"}, o.Metadata) {
+			return fmt.Errorf("output %s has metadata %q; it is keep or strip", o.Name, o.Metadata)
 		}
 	}
 	return nil

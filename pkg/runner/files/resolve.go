@@ -101,10 +101,7 @@ func (r *Resolver) data(value string, max int64) (*Info, error) {
 // a sound and it is none. Which format of it does not matter: the content
 // decides.
 func Declared(info *Info, contentType string) error {
-	media, _, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		return nil
-	}
+	media, _, _ := mime.ParseMediaType(contentType) // empty where nothing was declared
 	family, _, _ := strings.Cut(media, "/")
 	switch family {
 	case "image", "video", "audio":

@@ -123,6 +123,8 @@ type Work struct {
 	Files []FileInput `json:"files,omitempty"`
 	// Names gives the outputs' names by node.
 	Names map[string]string `json:"names"`
+	// Conversions are what the service asks of the pictures of a node.
+	Conversions map[string]Conversion `json:"conversions,omitempty"`
 	// OutputNodes are the nodes that run anew each time although they have no
 	// file name prefix; those of them in Foreign may do more than write down
 	// what others computed.
@@ -139,6 +141,13 @@ type Work struct {
 	// Trace is the failed node's traceback, Log what the engine wrote.
 	Trace []string `json:"trace,omitempty"`
 	Log   []string `json:"log,omitempty"`
+}
+
+// Conversion is what becomes of a picture before it is kept.
+type Conversion struct {
+	Format  string `json:"format,omitempty"` // png, jpeg or webp; empty keeps it
+	Quality int    `json:"quality,omitempty"`
+	Strip   bool   `json:"strip,omitempty"`
 }
 
 // Bounds of a kept log.

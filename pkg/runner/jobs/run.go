@@ -20,10 +20,7 @@ func (q *Queue) Run(ctx context.Context, drain time.Duration) {
 	defer sweeping.Wait()
 	look := time.NewTicker(time.Second)
 	defer look.Stop()
-	for {
-		if ctx.Err() != nil {
-			break
-		}
+	for ctx.Err() == nil {
 		// Taken before the status is read, so that no change falls between.
 		var changed <-chan struct{}
 		if q.c.Changed != nil {

@@ -78,7 +78,7 @@ func OpenSQLite(file string) (Store, error) {
 		return nil, fmt.Errorf("opening the job store %s: %w", file, err)
 	}
 	db.SetMaxOpenConns(1) // one writer; reads are by key and short
-	if _, err := db.Exec(schema); err != nil {
+	if _, err := db.ExecContext(context.Background(), schema); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("opening the job store %s: %w", file, err)
 	}

@@ -3,7 +3,6 @@
 package outputs
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -39,18 +38,11 @@ func (s *Store) Collect(ctx context.Context, ex engine.Executor, r *jobs.Record,
 		return nil, problem.New("no_output", "the engine finished the workflow and reported no output")
 	}
 	titles := titles(r.Work.Graph)
-	used := map[string]int{}
+	used := map[string]bool{}
 	var list []jobs.Output
 	for _, o := range kept {
-		name := r.Work.Names[o.Node]
-		if name == "" {
-			name = slug(titles[o.Node], o.Key)
-		}
-		used[name]++
-		if n := used[name]; n > 1 {
-			name += "-" + strconv.Itoa(n)
-		}
-		out, err := s.keep(ctx, ex, dir, name, o)
+		name := unique(nameOf(r.Work.Names[o.Node], titles[o.Node], o.Key), used)
+		out, err := s.keep(ctx, ex, dir, name, o, r.Work.Conversions[o.Node])
 		if err != nil {
 			p := problem.New("output_unreadable", fmt.Sprintf("output %s of node %s: %v", name, o.Node, err))
 			p.Node = &problem.Node{ID: o.Node, Title: titles[o.Node]}
@@ -60,6 +52,28 @@ func (s *Store) Collect(ctx context.Context, ex engine.Executor, r *jobs.Record,
 		list = append(list, *out)
 	}
 	return list, nil
+}
+
+// nameOf is what an output is called: what the service calls it, else a name
+// made of its node's title.
+func nameOf(given, title, key string) string {
+	if plainName.MatchString(given) {
+		return given
+	}
+	if given != "" {
+		return slug(given, key)
+	}
+	return slug(title, key)
+}
+
+// unique numbers the further outputs of a name: image, image-2 and so on.
+func unique(name string, used map[string]bool) string {
+	got := name
+	for n := 2; used[got]; n++ {
+		got = name + "-" + strconv.Itoa(n)
+	}
+	used[got] = true
+	return got
 }
 
 func wanted(all []engine.Output, names map[string]string) []engine.Output {
@@ -110,8 +124,11 @@ func slug(title, key string) string {
 	return s
 }
 
+// maxText bounds the text that stands in a reply; the url has all of it.
+const maxText = 64 << 10
+
 // keep stores one output and describes it.
-func (s *Store) keep(ctx context.Context, ex engine.Executor, dir, name string, o engine.Output) (*jobs.Output, error) {
+func (s *Store) keep(ctx context.Context, ex engine.Executor, dir, name string, o engine.Output, want jobs.Conversion) (*jobs.Output, error) {
 	out := &jobs.Output{Name: name, NodeID: o.Node}
 	var src io.Reader = strings.NewReader(o.Text)
 	if o.File != nil {
@@ -122,33 +139,57 @@ func (s *Store) keep(ctx context.Context, ex engine.Executor, dir, name string, 
 		defer f.Close()
 		src = f
 		out.Filename, out.Temporary = filepath.Base(o.File.Name), o.File.Type == "temp"
-	} else {
-		out.Text = o.Text
+	} else if out.Text = o.Text; len(out.Text) > maxText {
+		out.Text = strings.ToValidUTF8(out.Text[:maxText], "")
 	}
 	tmp, err := os.CreateTemp(dir, ".part-*")
 	if err != nil {
 		return nil, err
 	}
 	defer os.Remove(tmp.Name())
-	sum := sha256.New()
-	head := &headWriter{max: 1 << 16}
-	out.SizeBytes, err = io.Copy(io.MultiWriter(tmp, sum, head), src)
+	if _, err = io.Copy(tmp, src); err == nil {
+		err = describe(tmp, out, o, want)
+	}
 	if err = errors.Join(err, tmp.Close()); err != nil {
 		return nil, err
 	}
-	out.Hash = "sha256:" + hex.EncodeToString(sum.Sum(nil))
-	kind := Sniff(head.Bytes(), out.Filename)
-	if o.File == nil {
-		kind = Kind{ContentType: "text/plain; charset=utf-8", Type: "text", Ext: ".txt"}
-	}
-	out.ContentType, out.Type = kind.ContentType, kind.Type
-	if kind.Type == "image" {
+	if out.Type == "image" {
 		out.Width, out.Height = Dimensions(tmp.Name())
 	}
-	if err := os.Rename(tmp.Name(), filepath.Join(dir, name)); err != nil {
+	if err := os.Chmod(tmp.Name(), 0o644); err != nil {
 		return nil, err
 	}
-	return out, os.Chmod(filepath.Join(dir, name), 0o644)
+	return out, os.Rename(tmp.Name(), filepath.Join(dir, name))
+}
+
+// describe tells what a kept file is, once it is what the service wants.
+func describe(tmp *os.File, out *jobs.Output, o engine.Output, want jobs.Conversion) error {
+	head := make([]byte, 1<<16)
+	n, err := tmp.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	kind := Kind{ContentType: "text/plain; charset=utf-8", Type: "text", Ext: ".txt"}
+	if o.File != nil {
+		kind = Sniff(head[:n], out.Filename)
+		was := kind
+		if kind, err = convert(tmp, kind, o.Animated, want); err != nil {
+			return err
+		}
+		if kind != was {
+			out.Filename = strings.TrimSuffix(out.Filename, filepath.Ext(out.Filename)) + kind.Ext
+		}
+	}
+	out.ContentType, out.Type = kind.ContentType, kind.Type
+	if _, err := tmp.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	sum := sha256.New()
+	if out.SizeBytes, err = io.Copy(sum, tmp); err != nil {
+		return err
+	}
+	out.Hash = "sha256:" + hex.EncodeToString(sum.Sum(nil))
+	return nil
 }
 
 // Path is where an output of a job is kept. Names come from callers, so they
@@ -168,17 +209,4 @@ func (s *Store) Remove(jobID string) error {
 		return os.ErrNotExist
 	}
 	return os.RemoveAll(filepath.Join(s.Dir, jobID))
-}
-
-// headWriter keeps the first bytes that are written to it.
-type headWriter struct {
-	bytes.Buffer
-	max int
-}
-
-func (h *headWriter) Write(p []byte) (int, error) {
-	if room := h.max - h.Len(); room > 0 {
-		h.Buffer.Write(p[:min(room, len(p))])
-	}
-	return len(p), nil
 }
