@@ -19,6 +19,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
 	"github.com/comfyctl/comfyctl/pkg/contract"
 )
 
@@ -363,4 +366,80 @@ func TestEvents(t *testing.T) {
 			t.Errorf("got %s", got)
 		}
 	})
+}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A service that is stopped in the middle of its work goes on with it when it
+// is started again.
+func TestRestart(t *testing.T) {
+	dir := t.TempDir()
+	c := theContract(contract.EngineStub)
+	c.Runner.Timeouts.DrainMS = 1
+	s := start(t, Options{Contract: c, StateDir: dir, Pace: 1})
+	running := s.create("slow", fmt.Sprintf(`{"input":{"color":%d}}`, fresh()), "Prefer", "respond-async")
+	for s.do("GET", "/v1/jobs/"+running.json.ID, "", "").json.Progress.Step == 0 {
+		time.Sleep(5 * time.Millisecond)
+	}
+	waiting := s.create("invert", `{}`, "Prefer", "respond-async")
+	s.stop()
+	s = start(t, Options{Contract: c, StateDir: dir})
+	for id, attempts := range map[string]int{running.json.ID: 2, waiting.json.ID: 1} {
+		a := s.do("GET", "/v1/jobs/"+id+"?wait=60", "", "")
+		if a.json.Status != "succeeded" || a.json.Attempts != attempts {
+			t.Errorf("%s", a.body)
+		}
+		s.picture(a.json.Outputs[0].URL)
+	}
+}
+
+func TestOptions(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, want string
+		o          Options
+	}{
+		{"no contract", "no contract", Options{StateDir: t.TempDir(), API: l}},
+		{"no state", "no state folder", Options{Contract: theContract(contract.EngineStub), API: l}},
+		{"no listener", "no listener", Options{Contract: theContract(contract.EngineStub), StateDir: t.TempDir()}},
+		{"no engine", "an engine \"cuda\"", Options{Contract: theContract("cuda"), StateDir: t.TempDir(), API: l}},
+	} {
+		if err := Run(t.Context(), tt.o); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	c := theContract(contract.EngineComfyUI)
+	c.Env, c.Auth = map[string]string{"B": "2", "A": "1"}, &[]contract.Auth{{Type: "api-key", Keys: "API_KEYS"}}
+	got := environment(Options{Contract: c, Environ: []string{"PATH=/bin", "API_KEYS=me ck_1", "COMFYCTL_KEYS=x", "HF_TOKEN=t"}})
+	if diff := cmp.Diff([]string{"PATH=/bin", "HF_TOKEN=t", "A=1", "B=2"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAuthFollowsTheListener(t *testing.T) {
+	for _, tt := range []struct {
+		addr, asked, want string
+		auth              *[]contract.Auth
+	}{
+		{"127.0.0.1:0", "", "off", nil},
+		{"0.0.0.0:0", "", "api-key", nil},
+		{"0.0.0.0:0", "off", "off", nil},
+		{"0.0.0.0:0", "", "off", &[]contract.Auth{}},
+		{"127.0.0.1:0", "", "api-key", &[]contract.Auth{{Type: "api-key"}}},
+	} {
+		l, err := net.Listen("tcp", tt.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := auth(Options{API: l, Auth: tt.asked, Contract: &contract.Contract{Auth: tt.auth}}); got != tt.want {
+			t.Errorf("%+v: %s", tt, got)
+		}
+		_ = l.Close()
+	}
 }
