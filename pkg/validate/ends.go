@@ -39,7 +39,7 @@ func (c *checker) outputs() {
 		c.add(n, diag.Diagnostic{Code: "CW108", Severity: diag.SeverityWarning, Span: n.ClassSpan, Message: "the workflow only previews, it saves nothing",
 			Label: "previews go to a folder that ComfyUI empties when it starts", Help: "use a save node such as `SaveImage`"})
 	}
-	if len(ids) == 0 {
+	if len(ids) == 0 || c.brokenLinks() {
 		return
 	}
 	for _, n := range c.g.Nodes {
@@ -51,6 +51,14 @@ func (c *checker) outputs() {
 				Message: "node `" + n.ID + "` (" + n.Class + ") feeds no output", Label: "neither it nor what it alone needs is run", Help: "remove it, or link it"})
 		}
 	}
+}
+
+// brokenLinks reports whether some link cannot be read: what it would have fed
+// is then not said to feed nothing.
+func (c *checker) brokenLinks() bool {
+	return slices.ContainsFunc(c.g.Nodes, func(n *workflow.Node) bool {
+		return slices.ContainsFunc(n.Inputs, func(in *workflow.Input) bool { return in.Malformed != workflow.NotMalformed })
+	})
 }
 
 func (c *checker) noOutput() {

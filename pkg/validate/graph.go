@@ -83,7 +83,7 @@ func (c *checker) lookUp() {
 	var missing []*workflow.Node
 	for _, n := range c.g.Nodes {
 		if n.Class == "" {
-			c.bad[n.ID], c.whole = true, true
+			c.bad[n.ID], c.whole, c.unknown = true, true, true
 			continue
 		}
 		cl, ok := c.cat.Class(n.Class)

@@ -254,7 +254,7 @@ func toFloat(raw json.RawMessage) (*big.Float, error) {
 	}
 	if len(raw) > 0 && raw[0] == '"' {
 		s := strings.ToLower(strings.TrimSpace(text(raw)))
-		switch strings.TrimLeft(s, "+-") {
+		switch strings.TrimPrefix(strings.TrimPrefix(s, "-"), "+") {
 		case "nan":
 			return nil, nil
 		case "inf", "infinity":

@@ -133,7 +133,7 @@ func (p *parser) editorSave(body *value) {
 
 // nodes reads the entries of a node map.
 func (p *parser) nodes(g *Graph, body *value) {
-	if len(body.members) > 0 && !anyNode(body) {
+	if len(body.members) > 0 && !anyNode(body) && !anyInputs(body) {
 		p.add(diag.Diagnostic{
 			Code: "CW007", Message: "no entry of this file is a node", Label: "none has a `class_type`",
 			Help: howToExport, Server: "invalid_prompt",
@@ -162,6 +162,16 @@ func (p *parser) nodes(g *Graph, body *value) {
 func anyNode(body *value) bool {
 	for i := range body.members {
 		if body.members[i].val.get("class_type") != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// anyInputs tells a graph whose nodes lost their class from other JSON.
+func anyInputs(body *value) bool {
+	for i := range body.members {
+		if v := body.members[i].val.get("inputs"); v != nil && v.kind == kindObject {
 			return true
 		}
 	}
