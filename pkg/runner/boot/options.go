@@ -41,7 +41,7 @@ type Options struct {
 	Environ []string
 	// EngineLog gets the engine's own output as it comes; nil drops it.
 	EngineLog io.Writer
-	// Page serves the page at /; nil means the built-in one, if there is one.
+	// Page serves the page at /; nil means the built-in one.
 	Page http.Handler
 	// Log gets what the runner does; nil drops it.
 	Log *slog.Logger

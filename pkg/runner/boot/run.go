@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"time"
 
 	"github.com/comfyctl/comfyctl/pkg/runner"
 	"github.com/comfyctl/comfyctl/pkg/runner/engine/comfy"
+	"github.com/comfyctl/comfyctl/pkg/runner/web"
 )
 
 // Run serves until ctx is over, then drains: jobs that run are finished, the
@@ -31,7 +33,7 @@ func Run(ctx context.Context, o Options) error {
 	})
 	srv, err := runner.New(ctx, runner.Config{
 		Contract: o.Contract, Executor: sup, Changed: sup.Changed, StateDir: o.StateDir, EngineInput: inputFolder(folders),
-		ImageDigest: o.ImageDigest, Version: o.Version, Auth: auth(o), Keys: o.Keys, Secrets: o.Secrets, Page: o.Page, Log: o.Log,
+		ImageDigest: o.ImageDigest, Version: o.Version, Auth: auth(o), Keys: o.Keys, Secrets: o.Secrets, Page: page(o), Log: o.Log,
 	})
 	if err != nil {
 		return err
@@ -136,4 +138,12 @@ func auth(o Options) string {
 		return runner.AuthOff
 	}
 	return runner.AuthKey
+}
+
+// page is the built-in page, where no other was given.
+func page(o Options) http.Handler {
+	if o.Page != nil {
+		return o.Page
+	}
+	return web.Handler()
 }
