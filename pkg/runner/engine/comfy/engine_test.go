@@ -9,6 +9,7 @@ import (
 	"image/png"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,18 +17,37 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/comfyctl/comfyctl/pkg/runner/engine"
+	"github.com/comfyctl/comfyctl/pkg/runner/engine/stub"
 )
 
-// live supervises the ComfyUI at COMFYUI_URL, or skips.
-func live(t *testing.T) *Supervisor {
+// onEngines runs a test against the stub engine, by folders and over HTTP, and
+// against the ComfyUI at COMFYUI_URL where that is set.
+func onEngines(t *testing.T, test func(t *testing.T, s *Supervisor)) {
 	t.Helper()
-	url := os.Getenv("COMFYUI_URL")
-	if url == "" {
-		t.Skip("COMFYUI_URL is not set: it names a real ComfyUI to run against")
+	for _, byFolder := range []bool{true, false} {
+		t.Run(fmt.Sprintf("stub, by folder %v", byFolder), func(t *testing.T) {
+			dir := t.TempDir()
+			p, err := stub.New(stub.Options{Version: "v0.3.64", Dir: dir, Pace: 0.2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := Options{}
+			if byFolder {
+				o.Folders = &Folders{Input: filepath.Join(dir, "input"), Output: filepath.Join(dir, "output"), Temp: filepath.Join(dir, "temp")}
+			}
+			s := NewSupervisor(p, o)
+			supervise(t, s)
+			test(t, s)
+		})
 	}
-	s := NewSupervisor(Remote(url), Options{StartTimeout: time.Minute})
-	supervise(t, s)
-	return s
+	if url := os.Getenv("COMFYUI_URL"); url != "" {
+		t.Run("ComfyUI", func(t *testing.T) {
+			s := NewSupervisor(Remote(url), Options{StartTimeout: time.Minute})
+			supervise(t, s)
+			t.Logf("%+v", s.Status())
+			test(t, s)
+		})
+	}
 }
 
 // picture is a canvas of a colour, saved under a prefix of its own.
@@ -48,9 +68,9 @@ func slow(color int) json.RawMessage {
  "5":{"class_type":"SaveImage","inputs":{"images":["4",0],"filename_prefix":"slow"},"_meta":{"title":"Save"}}}`, color))
 }
 
-func TestLivePictureAndReuse(t *testing.T) {
-	s := live(t)
-	t.Logf("%+v", s.Status())
+func TestEnginePictureAndReuse(t *testing.T) { onEngines(t, pictureAndReuse) }
+
+func pictureAndReuse(t *testing.T, s *Supervisor) {
 	color := int(time.Now().UnixNano() % 0xffffff)
 	var kinds []string
 	var before string
@@ -90,8 +110,9 @@ func TestLivePictureAndReuse(t *testing.T) {
 	}
 }
 
-func TestLiveUpload(t *testing.T) {
-	s := live(t)
+func TestEngineUpload(t *testing.T) { onEngines(t, upload) }
+
+func upload(t *testing.T, s *Supervisor) {
 	var b bytes.Buffer
 	if err := png.Encode(&b, testImage(20, 10)); err != nil {
 		t.Fatal(err)
@@ -119,8 +140,9 @@ func TestLiveUpload(t *testing.T) {
 	}
 }
 
-func TestLiveRefusals(t *testing.T) {
-	s := live(t)
+func TestEngineRefusals(t *testing.T) { onEngines(t, refusals) }
+
+func refusals(t *testing.T, s *Supervisor) {
 	for name, c := range map[string]struct {
 		graph, kind, node string
 	}{
@@ -144,8 +166,9 @@ func TestLiveRefusals(t *testing.T) {
 	}
 }
 
-func TestLiveNodeError(t *testing.T) {
-	s := live(t)
+func TestEngineNodeError(t *testing.T) { onEngines(t, nodeError) }
+
+func nodeError(t *testing.T, s *Supervisor) {
 	graph := json.RawMessage(`{"1":{"class_type":"EmptyImage","inputs":{"width":64,"height":64,"batch_size":1,"color":0},"_meta":{"title":"img"}},
  "2":{"class_type":"SaveImage","inputs":{"images":["1",0],"filename_prefix":"../escape"},"_meta":{"title":"bad path"}}}`)
 	_, err := s.Run(t.Context(), engine.Prompt{ID: uuid.NewString(), Graph: graph}, nil)
@@ -155,8 +178,9 @@ func TestLiveNodeError(t *testing.T) {
 	}
 }
 
-func TestLiveCancel(t *testing.T) {
-	s := live(t)
+func TestEngineCancel(t *testing.T) { onEngines(t, cancelRunning) }
+
+func cancelRunning(t *testing.T, s *Supervisor) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	progress := make(chan struct{})
