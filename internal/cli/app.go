@@ -33,8 +33,11 @@ type App struct {
 	sources func(file string) []byte
 	// quietError is set where the command has shown its error itself.
 	quietError bool
+	// quietCases keeps verdicts of the smoke test off stdout.
+	quietCases bool
+	logRecords []map[string]any
 	// outLock keeps lines of ndjson whole.
-	outLock sync.Mutex
+	outLock *sync.Mutex
 }
 
 // reply is what a command answers with.
@@ -44,7 +47,7 @@ type reply struct {
 }
 
 func newApp(in io.Reader, out, errOut io.Writer, env []string) *App {
-	a := &App{in: in, out: out, errOut: errOut, env: map[string]string{}, began: time.Now(), flags: globalFlags{Output: formatText}}
+	a := &App{in: in, out: out, errOut: errOut, env: map[string]string{}, began: time.Now(), flags: globalFlags{Output: formatText}, outLock: &sync.Mutex{}}
 	for _, kv := range env {
 		if name, value, ok := strings.Cut(kv, "="); ok {
 			a.env[name] = value

@@ -196,11 +196,13 @@ func (a *App) waitAndSave(ctx context.Context, c *client.Client, id string, o *C
 	if job.Engine == "stub" {
 		con.Say("  %s stub engine: the outputs are placeholders", con.Mark(con.Err, term.Warn))
 	}
-	data := map[string]any{}
+	data := map[string]json.RawMessage{}
 	if err := json.Unmarshal(job.Raw, &data); err != nil {
 		return job.Raw, fmt.Errorf("reading the job: %w", err)
 	}
-	data["outputs"] = files
+	if data["outputs"], err = json.Marshal(files); err != nil {
+		return job.Raw, fmt.Errorf("writing the outputs: %w", err)
+	}
 	for _, f := range files {
 		if f.Path == "" && f.Text != "" && o.Out != "-" {
 			err = a.print(f.Text)

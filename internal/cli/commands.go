@@ -5,7 +5,14 @@ import "github.com/spf13/cobra"
 // commands lists every command in the order of help.
 func commands(a *App) []*cobra.Command {
 	return []*cobra.Command{
+		newValidateCmd(a, runValidate),
+		newRunCmd(a, runRun),
 		newCallCmd(a, runCall),
+		newTestCmd(a, runTest),
+		newDeployCmd(a, runDeploy),
+		newStatusCmd(a, runStatus),
+		newLogsCmd(a, runLogs),
+		newDestroyCmd(a, runDestroy),
 		newDoctorCmd(a, runDoctor),
 		newCompletionCmd(a),
 		newVersionCmd(a),

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/comfyctl/comfyctl/internal/diag"
 	"github.com/comfyctl/comfyctl/pkg/service"
@@ -131,4 +132,34 @@ func counts(list []diag.Diagnostic) (errs, warnings, notes int) {
 		}
 	}
 	return errs, warnings, notes
+}
+
+// findSources lets frames show the lines of a service's files.
+func (a *App) findSources(file string) {
+	dir, err := a.dir()
+	if err != nil {
+		return
+	}
+	near, beside := readSource(dir), readSource(filepath.Dir(file))
+	a.sources = func(name string) []byte {
+		if b := beside(name); b != nil {
+			return b
+		}
+		return near(name)
+	}
+}
+
+// environ is the environment as a process takes it.
+func (a *App) environ() []string {
+	var list []string
+	for k, v := range a.env {
+		list = append(list, k+"="+v)
+	}
+	return list
+}
+
+// tail is the last n lines of a text.
+func tail(text string, n int) string {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }

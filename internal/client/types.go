@@ -53,6 +53,7 @@ type Property struct {
 	Maximum     json.Number       `json:"maximum"`
 	Enum        []json.RawMessage `json:"enum"`
 	MaxLength   int               `json:"maxLength"`
+	Step        json.Number       `json:"x-step"`
 	Random      bool              `json:"x-random"`
 	File        bool              `json:"x-file"`
 }

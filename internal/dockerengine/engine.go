@@ -189,3 +189,6 @@ func doing(act string, err error) error {
 	}
 	return fmt.Errorf("%s: %w", act, err)
 }
+
+// API is the client itself, for packages that declare what they need of it.
+func (e *Engine) API() client.APIClient { return e.api }
