@@ -96,7 +96,7 @@ func runDeploy(ctx context.Context, a *App, o *DeployOptions) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	p, err := a.load(ctx)
+	p, err := a.load(ctx, o.Image != "")
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func (a *App) detach(ctx context.Context, o *RunOptions, p *project) error {
 		return failure("cannot_write", a.shown(logName)+" cannot be written", "", err)
 	}
 	defer log.Close()
-	args := []string{"comfyctl", "run", "--file", p.File, "--host", o.Host, "-p", strconv.Itoa(o.Port)}
+	args := []string{"comfyctl", "run", "--file", p.abs(p.File), "--host", o.Host, "-p", strconv.Itoa(o.Port)}
 	if a.flags.Env != "" {
 		args = append(args, "-e", a.flags.Env)
 	}

@@ -119,7 +119,7 @@ func (a *App) needs() needs {
 }
 
 func (a *App) checkDocker(ctx context.Context) (*dockerengine.Engine, []checkup) {
-	e, err := dockerengine.New(ctx, dockerengine.WithEnv(a.lookup))
+	e, err := a.docker(ctx)
 	if err != nil {
 		c := checkup{Name: "docker", State: checkAbsent, Text: err.Error(), Help: "sudo apt-get install docker.io && sudo systemctl start docker"}
 		var d *diag.Error

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 
 	"github.com/comfyctl/comfyctl/internal/diag"
 	"github.com/comfyctl/comfyctl/pkg/validate"
@@ -11,38 +12,55 @@ import (
 // project is a service that passed its checks.
 type project struct {
 	*validate.Plan
+	// root is the folder that names of findings are relative to.
+	root string
 }
 
-// validateOptions are what every command that reads a service checks with.
-func (a *App) validateOptions() (validate.Options, error) {
-	file, err := a.serviceFile()
-	if err != nil {
-		return validate.Options{}, err
+// abs is where a file of the project lies, by the name that findings use.
+func (p *project) abs(name string) string {
+	if filepath.IsAbs(name) {
+		return name
 	}
-	return validate.Options{File: file, Env: a.flags.Env, Lookup: a.lookup, CI: a.ci()}, nil
+	return filepath.Join(p.root, name)
+}
+
+// check reads a service file and applies every rule. Findings name files as
+// people see them from the folder acted in.
+func (a *App) check(ctx context.Context, file string, o validate.Options) (*project, []diag.Diagnostic, error) {
+	dir, err := a.dir()
+	if err != nil {
+		return nil, nil, err
+	}
+	o.Dir, o.File, o.Env, o.Lookup, o.CI = dir, a.shown(file), a.flags.Env, a.lookup, a.ci()
+	plan, list, err := validate.Load(ctx, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	a.sources = plan.Source
+	return &project{plan, dir}, list, nil
 }
 
 // load reads the service at hand and stops at errors, after showing them.
-// Warnings do not stop it and are left to `validate`.
-func (a *App) load(ctx context.Context) (*project, error) {
-	o, err := a.validateOptions()
+// Warnings do not stop it and are left to `validate`. stub is set where no
+// model is needed.
+func (a *App) load(ctx context.Context, stub bool) (*project, error) {
+	file, err := a.serviceFile()
 	if err != nil {
 		return nil, err
 	}
-	plan, list, err := validate.Load(ctx, o)
+	p, list, err := a.check(ctx, file, validate.Options{Stub: stub})
 	if err != nil {
 		return nil, err
 	}
 	if !diag.HasErrors(list) {
-		return &project{plan}, nil
+		return p, nil
 	}
 	a.reply.diags = list
-	return nil, a.refuse(o.File, list)
+	return nil, a.refuse(file, list)
 }
 
 // refuse shows the errors among findings and gives the error for them.
 func (a *App) refuse(file string, list []diag.Diagnostic) error {
-	a.findSources(file)
 	if err := a.showFindings(onlyErrors(list)); err != nil {
 		return err
 	}

@@ -98,27 +98,6 @@ func writeAtomic(name string, b []byte) error {
 	return nil
 }
 
-// readSource reads a file for the frame of a finding; an unreadable one has no
-// frame.
-func readSource(dir string) func(string) []byte {
-	cache := map[string][]byte{}
-	return func(name string) []byte {
-		if b, ok := cache[name]; ok {
-			return b
-		}
-		full := name
-		if !filepath.IsAbs(full) {
-			full = filepath.Join(dir, name)
-		}
-		b, err := os.ReadFile(full)
-		if err != nil {
-			b = nil
-		}
-		cache[name] = b
-		return b
-	}
-}
-
 // counts sums findings up by severity.
 func counts(list []diag.Diagnostic) (errs, warnings, notes int) {
 	for _, d := range list {
@@ -132,21 +111,6 @@ func counts(list []diag.Diagnostic) (errs, warnings, notes int) {
 		}
 	}
 	return errs, warnings, notes
-}
-
-// findSources lets frames show the lines of a service's files.
-func (a *App) findSources(file string) {
-	dir, err := a.dir()
-	if err != nil {
-		return
-	}
-	near, beside := readSource(dir), readSource(filepath.Dir(file))
-	a.sources = func(name string) []byte {
-		if b := beside(name); b != nil {
-			return b
-		}
-		return near(name)
-	}
 }
 
 // environ is the environment as a process takes it.

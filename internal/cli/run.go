@@ -78,7 +78,7 @@ func runRun(ctx context.Context, a *App, o *RunOptions) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	p, err := a.load(ctx)
+	p, err := a.load(ctx, o.Stub)
 	if err != nil {
 		return err
 	}
@@ -249,24 +249,19 @@ func (a *App) watch(ctx context.Context, p *project, kind string, reload chan<- 
 			continue
 		}
 		last = now
-		o, err := a.validateOptions()
-		if err != nil {
-			a.showError(err)
-			continue
-		}
-		plan, list, err := validate.Load(ctx, o)
+		next, list, err := a.check(ctx, p.abs(p.File), validate.Options{Stub: kind == contract.EngineStub})
 		con := a.console()
 		switch {
 		case err != nil:
 			a.showError(err)
 		case diag.HasErrors(list):
-			a.showError(a.refuse(o.File, list))
+			a.showError(a.refuse(p.abs(p.File), list))
 			con.Line(term.Warn, "watch", "the old graph is served")
 		default:
-			p = &project{plan}
+			p = next
 			last = stamp(p)
 			select {
-			case reload <- plan.Contract(kind, version):
+			case reload <- p.Contract(kind, version):
 				con.Line(term.OK, "watch", "the new graph is served")
 			case <-ctx.Done():
 			}
@@ -277,15 +272,8 @@ func (a *App) watch(ctx context.Context, p *project, kind string, reload chan<- 
 // stamp changes when a watched file does.
 func stamp(p *project) string {
 	var b strings.Builder
-	files := []string{p.File}
-	for _, w := range p.Workflows {
-		files = append(files, w.Graph.File)
-	}
-	for _, f := range files {
-		if !filepath.IsAbs(f) {
-			f = filepath.Join(p.Dir, f)
-		}
-		if st, err := os.Stat(f); err == nil {
+	for _, f := range p.Files() {
+		if st, err := os.Stat(p.abs(f)); err == nil {
 			fmt.Fprintf(&b, "%s %d %d\n", f, st.Size(), st.ModTime().UnixNano())
 		}
 	}

@@ -88,7 +88,7 @@ func (a *App) place(ctx context.Context, s *service.Service, arg string) (*place
 	if err != nil {
 		return nil, err
 	}
-	e, err := dockerengine.New(ctx, dockerengine.WithEnv(a.lookup))
+	e, err := a.docker(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -109,7 +109,7 @@ func runTest(ctx context.Context, a *App, o *TestOptions) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	project, err := a.load(ctx)
+	project, err := a.load(ctx, o.Stub || o.URL != "")
 	if err != nil {
 		return err
 	}

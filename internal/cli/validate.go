@@ -88,38 +88,30 @@ func runValidate(ctx context.Context, a *App, o *ValidateOptions) error {
 
 // validateOne checks one service file, and checks it again after fixing it.
 func (a *App) validateOne(ctx context.Context, o *ValidateOptions, file string, info []byte, sum *checked) ([]diag.Diagnostic, error) {
-	vo := validate.Options{File: file, Env: a.flags.Env, Lookup: a.lookup, ObjectInfo: info, Strict: o.Strict, CI: a.ci()}
-	plan, list, err := validate.Load(ctx, vo)
+	vo := validate.Options{ObjectInfo: info, Strict: o.Strict}
+	p, list, err := a.check(ctx, file, vo)
 	if err != nil {
 		return nil, err
 	}
 	if o.Fix {
-		n, err := a.fix(file, list)
+		n, err := a.fix(p, list)
 		if err != nil {
 			return nil, err
 		}
 		if sum.Fixed += n; n > 0 {
-			if plan, list, err = validate.Load(ctx, vo); err != nil {
+			if p, list, err = a.check(ctx, file, vo); err != nil {
 				return nil, err
 			}
 		}
 	}
-	sum.Files = append(sum.Files, a.shown(file))
-	if plan != nil {
-		for _, w := range plan.Workflows {
-			sum.Inputs += len(w.Inputs)
-			if w.Graph != nil {
-				sum.Nodes += len(w.Graph.Nodes)
-				name := w.Graph.File
-				if !filepath.IsAbs(name) {
-					name = filepath.Join(filepath.Dir(file), name)
-				}
-				sum.Files = append(sum.Files, a.shown(name))
-			}
+	sum.Files = append(sum.Files, p.Files()...)
+	for _, w := range p.Workflows {
+		sum.Inputs += len(w.Inputs)
+		if w.Graph != nil {
+			sum.Nodes += len(w.Graph.Nodes)
 		}
 	}
 	if a.flags.Output == formatText {
-		a.findSources(file)
 		if err := a.printFindings(list); err != nil {
 			return nil, err
 		}
@@ -283,7 +275,7 @@ func servicesBelow(dir string) ([]string, error) {
 
 // fix makes the safe edits, last one first so that offsets hold, and says
 // what it changed.
-func (a *App) fix(file string, list []diag.Diagnostic) (int, error) {
+func (a *App) fix(p *project, list []diag.Diagnostic) (int, error) {
 	edits := map[string][]diag.Edit{}
 	n := 0
 	for _, d := range list {
@@ -295,10 +287,7 @@ func (a *App) fix(file string, list []diag.Diagnostic) (int, error) {
 		a.console().Say("  %s %s:%d  %s", a.console().Mark(a.console().Err, term.OK), diag.Safe(d.File), d.Start.Line, diag.Safe(d.Fix.Title))
 	}
 	for name, some := range edits {
-		path, err := a.locate(file, name)
-		if err != nil {
-			return 0, err
-		}
+		path := p.abs(name)
 		b, err := os.ReadFile(path)
 		if err != nil {
 			return 0, fmt.Errorf("fixing %s: %w", name, err)
@@ -311,19 +300,6 @@ func (a *App) fix(file string, list []diag.Diagnostic) (int, error) {
 		}
 	}
 	return n, nil
-}
-
-// locate finds the file that a finding names: beside the service file or in
-// the folder acted in.
-func (a *App) locate(file, name string) (string, error) {
-	if filepath.IsAbs(name) {
-		return name, nil
-	}
-	beside := filepath.Join(filepath.Dir(file), name)
-	if _, err := os.Stat(beside); err == nil {
-		return beside, nil
-	}
-	return a.path(name)
 }
 
 func apply(b []byte, edits []diag.Edit) ([]byte, error) {
