@@ -129,7 +129,8 @@ func (l *loader) unusedModels() {
 		return
 	}
 	for i, m := range l.plan.Models {
-		if m.Path == "" || strings.HasPrefix(m.Path, "embeddings/") || strings.HasPrefix(m.Path, "vae_approx/") || l.offered(m.Path) {
+		folder, _, _ := strings.Cut(m.Path, "/")
+		if !catalog.KnownFolder(folder) || strings.HasPrefix(m.Path, "embeddings/") || strings.HasPrefix(m.Path, "vae_approx/") || l.offered(m.Path) {
 			continue
 		}
 		if !slices.ContainsFunc(l.used, func(need string) bool { return catalog.SameFile(m.Path, need) }) {

@@ -2,7 +2,6 @@ package workflow
 
 import (
 	"bytes"
-	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -140,22 +139,23 @@ func (p *parser) nodes(g *Graph, body *value) {
 		}, body.start, body.start+1)
 		return
 	}
-	first := map[string]member{}
+	index := make(map[string]int, len(body.members))
 	for _, m := range body.members {
-		if old, twice := first[m.key]; twice {
-			p.add(diag.Diagnostic{
-				Code: "CW006", Message: "node id `" + m.key + "` is set twice", Label: "set again here; ComfyUI keeps only this one",
-				Help: "give one of the two another id", Pointer: pointer(g.Pointer, m.key),
-				Related: []diag.Related{{Span: p.loc.span(old.keyStart, old.keyEnd), Label: "first set here"}},
-			}, m.keyStart, m.keyEnd)
-		}
 		n := p.node(g, m)
-		if _, twice := first[m.key]; twice {
-			g.Nodes = slices.DeleteFunc(g.Nodes, func(old *Node) bool { return old.ID == n.ID })
+		at, twice := index[m.key]
+		if !twice {
+			index[m.key] = len(g.Nodes)
+			g.Nodes = append(g.Nodes, n)
+			g.byID[n.ID] = n
+			continue
 		}
-		first[m.key] = m
-		g.Nodes = append(g.Nodes, n)
-		g.byID[n.ID] = n
+		d := diag.Diagnostic{
+			Code: "CW006", Message: "node id `" + m.key + "` is set twice", Label: "set again here; ComfyUI keeps only this one",
+			Help: "give one of the two another id", Pointer: pointer(g.Pointer, m.key),
+			Related: []diag.Related{{Span: g.Nodes[at].KeySpan, Label: "first set here"}},
+		}
+		p.add(d, m.keyStart, m.keyEnd)
+		g.Nodes[at], g.byID[n.ID] = n, n
 	}
 }
 
@@ -213,23 +213,32 @@ func (p *parser) node(g *Graph, m member) *Node {
 func (p *parser) inputs(n *Node, inputs *value) {
 	base := n.Pointer + "/inputs"
 	n.Inputs = make([]*Input, 0, len(inputs.members))
+	index := make(map[string]int, len(inputs.members))
 	for i := range inputs.members {
 		m := &inputs.members[i]
-		in := &Input{Name: m.key, Raw: p.loc.src[m.val.start:m.val.end:m.val.end], Text: m.val.text,
-			Kind: kinds[m.val.kind], Pointer: pointer(base, m.key)}
-		in.KeySpan = p.loc.span(m.keyStart, m.keyEnd)
-		in.ValueSpan = p.loc.span(m.val.start, m.val.end)
-		if m.val.kind == kindArray {
-			in.Link, in.Malformed = p.link(&m.val)
+		in := p.input(m, base)
+		at, twice := index[m.key]
+		if !twice {
+			index[m.key] = len(n.Inputs)
+			n.Inputs = append(n.Inputs, in)
+			continue
 		}
-		if old := n.Input(m.key); old != nil {
-			p.add(diag.Diagnostic{Code: "CW006", Message: "input `" + m.key + "` is set twice in node `" + n.ID + "`",
-				Label: "set again here; ComfyUI keeps only this one", Help: "remove one of the two", Pointer: in.Pointer, Node: n.Ref(), Input: m.key,
-				Related: []diag.Related{{Span: old.KeySpan, Label: "first set here"}}}, m.keyStart, m.keyEnd)
-			n.Inputs = slices.DeleteFunc(n.Inputs, func(in *Input) bool { return in.Name == m.key })
-		}
-		n.Inputs = append(n.Inputs, in)
+		p.add(diag.Diagnostic{Code: "CW006", Message: "input `" + m.key + "` is set twice in node `" + n.ID + "`",
+			Label: "set again here; ComfyUI keeps only this one", Help: "remove one of the two", Pointer: in.Pointer, Node: n.Ref(), Input: m.key,
+			Related: []diag.Related{{Span: n.Inputs[at].KeySpan, Label: "first set here"}}}, m.keyStart, m.keyEnd)
+		n.Inputs[at] = in
 	}
+}
+
+func (p *parser) input(m *member, base string) *Input {
+	in := &Input{Name: m.key, Raw: p.loc.src[m.val.start:m.val.end:m.val.end], Text: m.val.text,
+		Kind: kinds[m.val.kind], Pointer: pointer(base, m.key)}
+	in.KeySpan = p.loc.span(m.keyStart, m.keyEnd)
+	in.ValueSpan = p.loc.span(m.val.start, m.val.end)
+	if m.val.kind == kindArray {
+		in.Link, in.Malformed = p.link(&m.val)
+	}
+	return in
 }
 
 var kinds = [...]Kind{kindNull: Null, kindBool: Bool, kindNumber: Number, kindNonFinite: NonFinite,

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"sort"
 	"unicode/utf8"
 
 	"github.com/comfyctl/comfyctl/internal/diag"
@@ -17,7 +18,7 @@ type locator struct {
 }
 
 // markEvery is how many bytes lie between two marks.
-const markEvery = 4096
+const markEvery = 128
 
 func newLocator(file string, src []byte, from int) *locator {
 	start := diag.Position{Line: 1, Column: 1, Offset: from}
@@ -28,13 +29,8 @@ func (l *locator) at(offset int) diag.Position {
 	offset = min(offset, len(l.src))
 	p := l.last
 	if offset < p.Offset {
-		p = l.marks[0]
-		for i := len(l.marks) - 1; i >= 0; i-- {
-			if l.marks[i].Offset <= offset {
-				p = l.marks[i]
-				break
-			}
-		}
+		i := sort.Search(len(l.marks), func(i int) bool { return l.marks[i].Offset > offset })
+		p = l.marks[max(i-1, 0)]
 	}
 	for p.Offset < offset {
 		if c := l.src[p.Offset]; c == '\n' {
