@@ -128,7 +128,7 @@ func serve(ctx context.Context, args []string, stderr io.Writer, env lookup) err
 	return boot.Run(ctx, boot.Options{
 		Contract: c, StateDir: s.state, API: api, Admin: admin, EngineURL: s.engine, Pace: s.pace,
 		ImageDigest: env.or("COMFYCTL_IMAGE_DIGEST", ""), Version: version, Auth: env.or("COMFYCTL_AUTH", ""), Keys: keys,
-		Secrets: env.secret, Environ: env.list, EngineLog: stderr, Log: log,
+		Secrets: env.secret, Environ: env.list, EngineLog: &lineLog{log: log}, Log: log,
 	})
 }
 
