@@ -5,6 +5,7 @@ import "github.com/spf13/cobra"
 // commands lists every command in the order of help.
 func commands(a *App) []*cobra.Command {
 	return []*cobra.Command{
+		newInitCmd(a, runInit),
 		newValidateCmd(a, runValidate),
 		newRunCmd(a, runRun),
 		newCallCmd(a, runCall),

@@ -1,0 +1,272 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/comfyctl/comfyctl/examples"
+	"github.com/comfyctl/comfyctl/internal/diag"
+	"github.com/comfyctl/comfyctl/internal/term"
+	"github.com/comfyctl/comfyctl/pkg/catalog"
+	"github.com/comfyctl/comfyctl/pkg/scaffold"
+	"github.com/comfyctl/comfyctl/pkg/workflow"
+)
+
+// InitOptions of `comfyctl init`.
+type InitOptions struct {
+	Workflow, Name, Example string
+	Force                   bool
+}
+
+func newInitCmd(a *App, f runFunc[InitOptions]) *cobra.Command {
+	o := &InitOptions{}
+	cmd := &cobra.Command{
+		Use:     "init [WORKFLOW.json|WORKFLOW.png]",
+		Short:   "Write a comfyctl.yaml from a workflow",
+		Example: "comfyctl init workflow_api.json\ncomfyctl init picture.png --name portrait\ncomfyctl init --example hello",
+		GroupID: groupStart,
+		Args:    upTo(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Workflow = first(args)
+			return f(cmd.Context(), a, o)
+		},
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return []string{"json", "png"}, cobra.ShellCompDirectiveFilterFileExt
+		},
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&o.Name, "name", "", "`NAME` of the service (default: from the workflow's file)")
+	fl.StringVar(&o.Example, "example", "", "write the example `NAME` here: "+strings.Join(exampleNames(), ", "))
+	fl.BoolVar(&o.Force, "force", false, "write over files that are there")
+	return cmd
+}
+
+// exampleNames lists the examples that are built in.
+func exampleNames() []string {
+	list, err := examples.FS.ReadDir(".")
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, e := range list {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// initReport is the result of init.
+type initReport struct {
+	File string `json:"file"`
+	scaffold.Report
+}
+
+func runInit(ctx context.Context, a *App, o *InitOptions) error {
+	switch {
+	case o.Example != "" && (o.Workflow != "" || o.Name != ""):
+		return usageError("bad_flags", "--example brings its own workflow and name", "comfyctl init --example "+o.Example)
+	case o.Example != "":
+		return a.initExample(o)
+	}
+	dir, err := a.dir()
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(dir, "comfyctl.yaml")
+	if a.flags.File != "" {
+		if file, err = a.path(a.flags.File); err != nil {
+			return err
+		}
+	}
+	if err := a.mayWrite(o.Force, file); err != nil {
+		return err
+	}
+	src, name, err := a.initSource(o.Workflow)
+	if err != nil {
+		return err
+	}
+	g, list := workflow.Parse(a.shown(name), src)
+	a.sources = func(string) []byte { return src }
+	if g == nil || diag.HasErrors(list) {
+		a.reply.diags = list
+		if err := a.showFindings(onlyErrors(list)); err != nil {
+			return err
+		}
+		return checkError("unreadable_workflow", "no service file is made of "+a.shown(name), list)
+	}
+	if workflow.IsPNG(src) {
+		if name, err = a.extract(o, g, name); err != nil {
+			return err
+		}
+	}
+	return a.initWrite(ctx, o, g, name, file)
+}
+
+// initSource reads the workflow that was given, or the usual name.
+func (a *App) initSource(arg string) (src []byte, name string, err error) {
+	given := arg != ""
+	if !given {
+		arg = "workflow_api.json"
+	}
+	if name, err = a.path(arg); err != nil {
+		return nil, "", err
+	}
+	src, err = os.ReadFile(name)
+	switch {
+	case err != nil && !given:
+		return nil, "", usageError("no_workflow", "no workflow is named, and there is no workflow_api.json", "in ComfyUI choose Workflow → Export (API), then: comfyctl init FILE.json;\ncomfyctl init --example hello brings one")
+	case err != nil:
+		return nil, "", usageError("unreadable_file", "`"+arg+"` cannot be read", pathReason(err))
+	}
+	return src, name, nil
+}
+
+// extract writes the workflow that a picture carries beside it.
+func (a *App) extract(o *InitOptions, g *workflow.Graph, picture string) (string, error) {
+	name := strings.TrimSuffix(picture, filepath.Ext(picture)) + "_api.json"
+	if err := a.mayWrite(o.Force, name); err != nil {
+		return "", err
+	}
+	var pretty strings.Builder
+	enc := json.NewEncoder(&pretty)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(g.JSON()); err != nil {
+		return "", fmt.Errorf("writing the workflow: %w", err)
+	}
+	if err := writeAtomic(name, []byte(pretty.String())); err != nil {
+		return "", failure("cannot_write", "`"+a.shown(name)+"` cannot be written", "", err)
+	}
+	a.console().Line(term.OK, "extracted", a.shown(name))
+	return name, nil
+}
+
+// mayWrite refuses to write over a file without --force.
+func (a *App) mayWrite(force bool, name string) error {
+	if _, err := os.Lstat(name); force || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return usageError("exists", a.shown(name)+" exists", "--force writes over it, or edit it by hand")
+}
+
+func (a *App) initWrite(ctx context.Context, o *InitOptions, g *workflow.Graph, name, file string) error {
+	cat, err := catalog.For(catalog.Newest())
+	if err != nil {
+		return fmt.Errorf("reading the node catalog: %w", err)
+	}
+	rel, err := filepath.Rel(filepath.Dir(file), name)
+	if err != nil {
+		rel = name
+	}
+	b, report := scaffold.Init(g, cat, scaffold.Options{WorkflowFile: filepath.ToSlash(rel), Name: o.Name, SourceOf: modelBeside(filepath.Dir(file))})
+	con := a.console()
+	con.Line(term.OK, "read", fmt.Sprintf("%s · API format · %s", a.shown(name), count(len(g.Nodes), "node")))
+	var pairs []string
+	for _, in := range report.Inputs {
+		pairs = append(pairs, in.Name+"→"+strings.Join(in.To, ","))
+	}
+	con.Line(term.OK, "inputs", strings.Join(pairs, "  "))
+	for _, m := range report.Models {
+		con.Line(term.OK, "models", m)
+	}
+	for _, n := range report.Nodes {
+		con.Line(term.Warn, "nodes", n+" is no class of ComfyUI; name its pack under nodes:")
+	}
+	for _, t := range report.Todo {
+		con.Line(term.Warn, "todo", fmt.Sprintf("line %d: %s", t.Line, t.What))
+	}
+	if con.Interactive && !a.flags.Yes {
+		yes, err := con.Confirm(ctx, "Write "+a.shown(file)+"?")
+		if err != nil {
+			return err
+		}
+		if !yes {
+			return &diag.Error{Code: "declined", Class: diag.ClassFailed, Message: "nothing was written"}
+		}
+	}
+	if err := writeAtomic(file, b); err != nil {
+		return failure("cannot_write", "`"+a.shown(file)+"` cannot be written", "", err)
+	}
+	if err := ignoreState(filepath.Dir(file)); err != nil {
+		return failure("cannot_write", ".gitignore cannot be written", "", err)
+	}
+	con.Line(term.OK, "wrote", fmt.Sprintf("%s (%d lines)", a.shown(file), strings.Count(string(b), "\n")))
+	con.Say("\n  Next:  comfyctl validate        see what is left to fill in\n         comfyctl run --stub      try the API and page now, no GPU")
+	a.reply.data = initReport{File: a.shown(file), Report: report}
+	return a.print(a.shown(file))
+}
+
+// modelBeside finds a model file in the places where people keep them.
+func modelBeside(dir string) func(string) string {
+	return func(model string) string {
+		for _, at := range []string{"models/" + model, "models/" + path.Base(model), path.Base(model)} {
+			if st, err := os.Stat(filepath.Join(dir, filepath.FromSlash(at))); err == nil && !st.IsDir() {
+				return "./" + at
+			}
+		}
+		return ""
+	}
+}
+
+// ignoreState keeps comfyctl's own files out of git.
+func ignoreState(dir string) error {
+	name := filepath.Join(dir, ".gitignore")
+	b, err := os.ReadFile(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, line := range strings.Split(string(b), "\n") {
+		if t := strings.Trim(strings.TrimSpace(line), "/"); t == stateDir {
+			return nil
+		}
+	}
+	if len(b) > 0 && b[len(b)-1] != '\n' {
+		b = append(b, '\n')
+	}
+	return writeAtomic(name, append(b, []byte(stateDir+"/\n")...))
+}
+
+// initExample writes an example's files into the folder acted in.
+func (a *App) initExample(o *InitOptions) error {
+	dir, err := a.dir()
+	if err != nil {
+		return err
+	}
+	list, err := examples.FS.ReadDir(o.Example)
+	if err != nil {
+		help := "there are " + strings.Join(exampleNames(), ", ")
+		if near := diag.Suggest(o.Example, exampleNames()); near != "" {
+			help = "did you mean `" + near + "`?"
+		}
+		return usageError("unknown_example", "there is no example `"+o.Example+"`", help)
+	}
+	for _, e := range list {
+		if err := a.mayWrite(o.Force, filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	for _, e := range list {
+		b, err := examples.FS.ReadFile(path.Join(o.Example, e.Name()))
+		if err != nil {
+			return fmt.Errorf("reading the example: %w", err)
+		}
+		if err := writeAtomic(filepath.Join(dir, e.Name()), b); err != nil {
+			return failure("cannot_write", e.Name()+" cannot be written", "", err)
+		}
+		a.console().Line(term.OK, "wrote", e.Name())
+	}
+	if err := ignoreState(dir); err != nil {
+		return failure("cannot_write", ".gitignore cannot be written", "", err)
+	}
+	a.console().Say("\n  Next:  comfyctl run --stub --open")
+	a.reply.data = map[string]any{"file": "comfyctl.yaml", "example": o.Example}
+	return a.print("comfyctl.yaml")
+}
