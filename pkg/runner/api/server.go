@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"path"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -163,7 +164,7 @@ func (a *API) open() bool { return a.c.Open == nil || a.c.Open() }
 // rest serves the page, and says no to everything else.
 func (a *API) rest(w http.ResponseWriter, r *http.Request) {
 	s := a.state.Load()
-	if a.c.Page != nil && s.contract.Runner.Playground && (r.Method == http.MethodGet || r.Method == http.MethodHead) && !isAPI(r.URL.Path) {
+	if a.c.Page != nil && s.contract.Runner.Playground && safeMethod(r.Method) && pageFile(r.URL.Path) {
 		a.c.Page.ServeHTTP(w, r)
 		return
 	}
@@ -197,6 +198,12 @@ func (a *API) methods(r *http.Request) []string {
 		}
 	}
 	return list
+}
+
+// pageFile reports whether a path may be one of the page's files: those lie
+// beside each other at the root.
+func pageFile(p string) bool {
+	return p == "/" || strings.Count(p, "/") == 1 && path.Ext(p) != ""
 }
 
 func isAPI(path string) bool { return len(path) >= 4 && path[:4] == "/v1/" }

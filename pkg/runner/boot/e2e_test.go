@@ -443,3 +443,19 @@ func TestAuthFollowsTheListener(t *testing.T) {
 		_ = l.Close()
 	}
 }
+
+func TestPage(t *testing.T) {
+	c := theContract(contract.EngineStub)
+	c.Runner.Playground = true
+	s := start(t, Options{Contract: c})
+	if a := s.do("GET", "/", "", ""); a.status != 200 || !strings.HasPrefix(a.header.Get("Content-Type"), "text/html") {
+		t.Errorf("%d %v", a.status, a.header)
+	}
+	if a := s.do("GET", "/v2/nothing", "", ""); a.status != 404 || a.json.Code != "not_found" {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	s = start(t, Options{Contract: theContract(contract.EngineStub)})
+	if a := s.do("GET", "/", "", ""); a.status != 404 || a.json.Code != "not_found" {
+		t.Errorf("the page is off: %d %s", a.status, a.body)
+	}
+}
