@@ -13,6 +13,8 @@ need skopeo skopeo
 need docker-registry docker-registry
 need chromium chromium
 need git git
+need node nodejs
+need npm npm
 
 if ((${#packages[@]})); then
   if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
