@@ -179,7 +179,7 @@ func decodeInput(class, name string, raw json.RawMessage) (InputSpec, error) {
 		return in, nil
 	}
 	var o optionsJSON
-	if err := json.Unmarshal(parts[1], &o); err != nil {
+	if json.Unmarshal(parts[1], &o) != nil {
 		return in, nil // options that are not an object say nothing to us
 	}
 	in.Default, in.Min, in.Max, in.Step = notNull(o.Default), number(o.Min), number(o.Max), number(o.Step)

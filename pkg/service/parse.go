@@ -107,11 +107,11 @@ func (d *document) overlay(root *yaml.Node, o Options) {
 	}
 	ext := filepath.Ext(d.main)
 	beside := strings.TrimSuffix(d.main, ext) + "." + o.Env + ext
-	var src []byte
-	err := error(fs.ErrNotExist)
-	if o.ReadFile != nil {
-		src, err = o.ReadFile(beside)
+	read := o.ReadFile
+	if read == nil {
+		read = func(string) ([]byte, error) { return nil, fs.ErrNotExist }
 	}
+	src, err := read(beside)
 	switch {
 	case err == nil && envKey != nil:
 		d.add(envKey, "CY003", "/environments/"+o.Env, "environment `%s` is both here and in %s", o.Env, filepath.Base(beside))

@@ -71,9 +71,10 @@ func (a *Aliases) decodeYAML(d *decoder, n *yaml.Node, at string) {
 		d.keep(here, p.key, p.value)
 		alias := Alias{Name: p.key.Value}
 		v := resolve(p.value)
-		if v.Kind == yaml.ScalarNode {
+		switch v.Kind {
+		case yaml.ScalarNode:
 			alias.Versions = []Weight{{Version: v.Value, Weight: 100}}
-		} else if v.Kind == yaml.MappingNode {
+		case yaml.MappingNode:
 			for _, w := range d.pairs(v) {
 				n, err := strconv.Atoi(resolve(w.value).Value)
 				if err != nil || n < 0 {
@@ -81,7 +82,7 @@ func (a *Aliases) decodeYAML(d *decoder, n *yaml.Node, at string) {
 				}
 				alias.Versions = append(alias.Versions, Weight{Version: w.key.Value, Weight: n})
 			}
-		} else {
+		default:
 			d.add(v, "CY002", here, "%s is a list, a version or weights are wanted", named(here))
 		}
 		*a = append(*a, alias)

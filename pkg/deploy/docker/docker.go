@@ -137,14 +137,15 @@ func url(c container.InspectResponse) string {
 	if c.NetworkSettings == nil {
 		return ""
 	}
-	for _, b := range c.NetworkSettings.Ports[apiPort] {
-		host := b.HostIP
-		if host == "" || host == "0.0.0.0" || host == "::" {
-			host = "127.0.0.1"
-		}
-		return "http://" + net.JoinHostPort(host, b.HostPort)
+	bound := c.NetworkSettings.Ports[apiPort]
+	if len(bound) == 0 {
+		return ""
 	}
-	return ""
+	host := bound[0].HostIP
+	if host == "" || host == "0.0.0.0" || host == "::" {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, bound[0].HostPort)
 }
 
 // ready is the part of /readyz that a deploy reads.

@@ -149,7 +149,7 @@ func (c *call) sample(steps int) bool {
 func (c *call) wantsPreview() bool {
 	v, _ := c.r.it.extra.get("preview_method")
 	s, _ := v.(string)
-	return c.r.c.atLeast(0, 5) && s != "" && s != "none" && s != "default"
+	return c.r.c.since(5) && s != "" && s != "none" && s != "default"
 }
 
 // size is that of the first latent or picture that comes in, else of the

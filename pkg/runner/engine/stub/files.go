@@ -117,7 +117,7 @@ func (c *core) reencode(w http.ResponseWriter, file, preview, channel string) {
 
 // upload is POST /upload/image and /upload/mask.
 func (c *core) upload(w http.ResponseWriter, r *http.Request) {
-	if err := r.ParseMultipartForm(32 << 20); err != nil {
+	if err := r.ParseMultipartForm(32 << 20); err != nil { //nolint:gosec // the body is limited in handler
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
 			http.Error(w, "the body is too large", http.StatusRequestEntityTooLarge)

@@ -23,7 +23,7 @@ func flac(rate, channels, samples int) []byte {
 	out = append(out, sum[:]...)
 	for n := 0; n*block < samples; n++ {
 		size := min(block, samples-n*block)
-		f := []byte{0xff, 0xf8, 7<<4 | 0, byte(channels-1)<<4 | 4<<1} // 16-bit block size follows, rate as in STREAMINFO, 16 bit samples
+		f := []byte{0xff, 0xf8, 7 << 4, byte(channels-1)<<4 | 4<<1} // 16-bit block size follows, rate as in STREAMINFO, 16 bit samples
 		f = append(f, utf8Number(n)...)
 		f = binary.BigEndian.AppendUint16(f, uint16(size-1))
 		f = append(f, crc8(f))

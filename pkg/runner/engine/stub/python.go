@@ -2,6 +2,7 @@ package stub
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/big"
@@ -329,15 +330,12 @@ type exception struct {
 
 func raise(kind, message string) *exception { return &exception{kind, message} }
 
-func raisef(kind, format string, a ...any) *exception {
-	return &exception{kind, fmt.Sprintf(format, a...)}
-}
-
 func (e *exception) Error() string { return e.kind + ": " + e.message }
 
 // asException makes an exception of any error.
 func asException(err error) *exception {
-	if e, ok := err.(*exception); ok {
+	var e *exception
+	if errors.As(err, &e) {
 		return e
 	}
 	return &exception{"RuntimeError", err.Error()}

@@ -47,7 +47,7 @@ func (c *core) handler() http.Handler {
 	m.HandleFunc("GET /view", c.view)
 	m.HandleFunc("POST /upload/image", c.upload)
 	m.HandleFunc("POST /upload/mask", c.upload)
-	if c.atLeast(0, 26) {
+	if c.since(26) {
 		m.HandleFunc("POST /api/jobs/{id}/cancel", c.cancelJob)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -62,13 +62,13 @@ func (c *core) handler() http.Handler {
 	})
 }
 
-// atLeast reports whether the release is that minor version or newer.
-func (c *core) atLeast(major, minor int) bool {
+// since reports whether the release is 0.minor or newer.
+func (c *core) since(minor int) bool {
 	var x, y int
 	if _, err := fmt.Sscanf(strings.TrimPrefix(c.version(), "v"), "%d.%d", &x, &y); err != nil {
 		return true
 	}
-	return x > major || x == major && y >= minor
+	return x > 0 || y >= minor
 }
 
 func (c *core) version() string {
@@ -155,7 +155,7 @@ func (c *core) postPrompt(w http.ResponseWriter, r *http.Request) {
 	id := uuid.NewString()
 	if given, ok := req.get("prompt_id"); ok && given != nil {
 		id = pyStr(given)
-		if c.atLeast(0, 25) && !canonical.MatchString(id) {
+		if c.since(25) && !canonical.MatchString(id) {
 			answer(w, 400, obj("error", failure("invalid_prompt_id", "The prompt id is not a canonical UUID", "send a lower-case UUID", obj()), "node_errors", obj()))
 			return
 		}
@@ -412,7 +412,7 @@ func (c *core) features() *object {
 // in the device's name.
 func (c *core) getStats(w http.ResponseWriter, _ *http.Request) {
 	osName := "posix"
-	if c.atLeast(0, 4) {
+	if c.since(4) {
 		osName = "linux"
 	}
 	answer(w, 200, obj("system", obj("os", osName, "ram_total", int64(0), "ram_free", int64(0), "comfyui_version", strings.TrimPrefix(c.version(), "v"),

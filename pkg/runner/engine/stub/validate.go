@@ -81,7 +81,7 @@ func (c *core) validate(p, req *object) (*verdict, error) {
 
 // cycles names the nodes of a cycle, which only newer releases do.
 func (c *core) cycles(v *verdict, ch *checker, output string) {
-	if !c.atLeast(0, 20) {
+	if !c.since(20) {
 		return
 	}
 	for _, loop := range ch.loops {
@@ -104,7 +104,7 @@ func wanted(targets any, id string) bool {
 
 func (c *core) unknownClass(id string, n *object, has bool, name string) *object {
 	typ, extra := "invalid_prompt", obj()
-	if c.atLeast(0, 12) {
+	if c.since(12) {
 		title := any(nil)
 		if m, ok := n.get("_meta"); ok {
 			if mo, ok := m.(*object); ok {
@@ -273,10 +273,10 @@ func (ch *checker) input(cl *catalog.Class, inputs *object, s *catalog.InputSpec
 			inputs.set(s.Name, val)
 		}
 	}
-	val, err := convert(s.Type, val)
-	if err != nil {
-		return failure("invalid_input_type", "The value is not a "+s.Type, s.Name+", "+pyStr(inputs.values[s.Name])+", "+err.message,
-			obj("input_name", s.Name, "input_config", ch.config(s), "received_value", inputs.values[s.Name], "exception_message", err.message)), false, nil
+	val, bad := convert(s.Type, val)
+	if bad != nil {
+		return failure("invalid_input_type", "The value is not a "+s.Type, s.Name+", "+pyStr(inputs.values[s.Name])+", "+bad.message,
+			obj("input_name", s.Name, "input_config", ch.config(s), "received_value", inputs.values[s.Name], "exception_message", bad.message)), false, nil
 	}
 	inputs.set(s.Name, val)
 	if selfChecked(cl.Name, s) {
@@ -317,18 +317,17 @@ func (ch *checker) enumerated(s *catalog.InputSpec) bool {
 	if s.Remote || s.Choices != nil {
 		return false
 	}
-	return s.Literal || s.Type == "COMBO" && ch.c.atLeast(0, 8)
+	return s.Literal || s.Type == "COMBO" && ch.c.since(8)
 }
 
 func compare(v any, limit json.Number) (int, bool) {
 	if limit == "" {
 		return 0, false
 	}
-	l, err := parseJSON([]byte(limit))
-	if err != nil {
-		return 0, false
+	if l, err := parseJSON([]byte(limit)); err == nil {
+		return pyCompare(v, l)
 	}
-	return pyCompare(v, l)
+	return 0, false
 }
 
 func convert(typ string, v any) (any, *exception) {
@@ -401,7 +400,7 @@ func (ch *checker) compatible(received, wants string) bool {
 	if received == wants || received == "*" || wants == "*" {
 		return true
 	}
-	if ch.c.atLeast(0, 8) && (received == "COMFY_MATCHTYPE_V3" || wants == "COMFY_MATCHTYPE_V3" || strings.HasPrefix(wants, "COMFY_DYNAMICSLOT")) {
+	if ch.c.since(8) && (received == "COMFY_MATCHTYPE_V3" || wants == "COMFY_MATCHTYPE_V3" || strings.HasPrefix(wants, "COMFY_DYNAMICSLOT")) {
 		return true
 	}
 	for _, r := range strings.Split(received, ",") {
