@@ -223,7 +223,10 @@ func (f *finder) all(name, typ string, inputs ...string) {
 	case "seed":
 		made.Default = nil
 	case "steps":
-		made.Min, made.Max = "1", narrowed(made.Default, 50)
+		made.Max = narrowed(made.Default, 50)
+		if v, err := strconv.ParseFloat(string(made.Default), 64); err != nil || v >= 1 {
+			made.Min = "1" // packs take -1 for "as the model says"
+		}
 	case "cfg":
 		made.Max = narrowed(made.Default, 30)
 	}

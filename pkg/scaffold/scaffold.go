@@ -150,17 +150,12 @@ func (w *writer) needed() []string {
 	var list []string
 	for _, n := range w.g.Nodes {
 		for _, in := range n.Inputs {
-			folder, ok := catalog.LoaderFolder(n.Class, in.Name)
-			if !ok || in.Link != nil || in.Kind != workflow.String || in.Text == "" {
+			if in.Link != nil || in.Kind != workflow.String || in.Text == "" {
 				continue
 			}
 			for _, file := range catalog.ModelFiles(n.Class, in.Name, in.Text) {
-				p := strings.ReplaceAll(file, `\`, "/")
-				if !strings.Contains(p, "/") || !strings.HasPrefix(p, folder+"/") {
-					p = folder + "/" + p
-				}
-				if !slices.Contains(list, p) {
-					list = append(list, p)
+				if !slices.Contains(list, file) {
+					list = append(list, file)
 				}
 			}
 		}

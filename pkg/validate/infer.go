@@ -1,7 +1,6 @@
 package validate
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/comfyctl/comfyctl/internal/diag"
@@ -9,25 +8,26 @@ import (
 	"github.com/comfyctl/comfyctl/pkg/infer"
 )
 
-// inferred proposes inputs for a graph whose service file lists none: what
-// people change between runs.
+// inferred is what callers may change where the service file does not say, with
+// a note that shows what to write down.
 func (x *resolver) inferred(r ref) []contract.Input {
-	list := append([]contract.Input{}, infer.Inputs(x.g, x.cat)...)
-	var lines []string
+	list := infer.Inputs(x.g, x.cat)
+	lines := "inputs:"
 	for _, in := range list {
 		var to []string
 		for _, t := range in.To {
 			to = append(to, t.Node+"."+t.Input)
 		}
-		target := strings.Join(to, ", ")
+		text := strings.Join(to, ", ")
 		if len(to) > 1 {
-			target = "[" + target + "]"
+			text = "[" + text + "]"
 		}
-		lines = append(lines, fmt.Sprintf("  %s: %s", in.Name, target))
+		lines += "\n  " + in.Name + ": " + text
 	}
-	d := diag.Diagnostic{Code: "CY110", Severity: diag.SeverityNote, Message: fmt.Sprintf("%s inferred from %s", plural(len(list), "input is", "inputs are"), r.w.File),
-		Help: "write them down to fix the API:\ninputs:\n" + strings.Join(lines, "\n")}
-	if len(lines) == 0 {
+	d := diag.Diagnostic{Code: "CY110", Severity: diag.SeverityNote, Message: plural(len(list), "input is", "inputs are") + " inferred from " + r.w.File,
+		Help: "write them down to fix the API:\n" + lines}
+	if len(list) == 0 {
+		list = []contract.Input{}
 		d.Help = "nothing in the graph looks like an input; write them down under `inputs:`"
 	}
 	at := r.in

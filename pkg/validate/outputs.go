@@ -5,6 +5,7 @@ import (
 
 	"github.com/comfyctl/comfyctl/internal/diag"
 	"github.com/comfyctl/comfyctl/pkg/contract"
+	"github.com/comfyctl/comfyctl/pkg/infer"
 	"github.com/comfyctl/comfyctl/pkg/workflow"
 )
 
@@ -30,7 +31,10 @@ func outputType(class string) string {
 func (x *resolver) outputs(r ref) []contract.Output {
 	list := []contract.Output{}
 	if len(r.outputs) == 0 && !x.l.plan.Service.Has(r.out) {
-		return x.everyOutput()
+		if list := infer.Outputs(x.g, x.cat); len(list) > 0 {
+			return list
+		}
+		return x.unknownOutputs()
 	}
 	for _, o := range r.outputs {
 		at := r.out + "/" + escape(o.Name)
@@ -108,8 +112,9 @@ func (x *resolver) ends() []*workflow.Node {
 	return list
 }
 
-// everyOutput names the outputs after their types, in the order of the file.
-func (x *resolver) everyOutput() []contract.Output {
+// unknownOutputs are for a graph without any output node that is known: the
+// nodes that nothing uses, named after their types, in the order of the file.
+func (x *resolver) unknownOutputs() []contract.Output {
 	list := []contract.Output{}
 	count := map[string]int{}
 	for _, n := range x.ends() {

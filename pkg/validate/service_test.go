@@ -112,9 +112,9 @@ func TestServiceFindings(t *testing.T) {
 			"CM001 error w.json:4:72 the workflow needs a model that `models:` does not list"}},
 		{"another release", strings.Replace(in("p: 6.text"), "v0.3.64", "v0.3.70", 1), []string{
 			"CW101 note comfyctl.yaml:3:10 node classes of ComfyUI v0.3.70 are not built in; checked against v0.3.64"}},
-		{"inferred", start, []string{"CY110 note comfyctl.yaml:2:1 7 inputs are inferred from w.json"}},
+		{"inferred", start, []string{"CY110 note comfyctl.yaml:2:1 8 inputs are inferred from w.json"}},
 		{"checks", strings.Replace(start, "sd15.safetensors,", "sd15.safetensors, load: bake,", 1) + "checks: { CY110: off, CX999: off }\n", []string{"CY007 error comfyctl.yaml:5:23 there is no rule `CX999`"}},
-		{"raised", start + "checks: { CY110: error }\n", []string{"CY110 error comfyctl.yaml:2:1 7 inputs are inferred from w.json"}},
+		{"raised", start + "checks: { CY110: error }\n", []string{"CY110 error comfyctl.yaml:2:1 8 inputs are inferred from w.json"}},
 		{"ignores", in("steps: { to: 3.steps, max: 20000 } # comfyctl: ignore CY106 - trusted\n  p: 6.text # comfyctl: ignore CM004"), []string{
 			"CY012 warning comfyctl.yaml:7:13 this ignore silences nothing"}},
 	} {
@@ -213,7 +213,7 @@ func TestUploads(t *testing.T) {
 	if len(list) != 1 || list[0].Code != "CY110" {
 		t.Error(placed(list))
 	}
-	want := []contract.Input{{Name: "image", Type: "image", Required: true, To: []contract.Target{{Node: "1", Input: "image"}}}}
+	want := []contract.Input{{Name: "image", Type: "image", Required: true, Description: "The file that the graph loads", To: []contract.Target{{Node: "1", Input: "image"}}}}
 	if diff := cmp.Diff(want, p.Workflows[0].Inputs); diff != "" {
 		t.Error(diff)
 	}
