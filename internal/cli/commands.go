@@ -7,6 +7,7 @@ func commands(a *App) []*cobra.Command {
 	return []*cobra.Command{
 		newInitCmd(a, runInit),
 		newValidateCmd(a, runValidate),
+		newInspectCmd(a, runInspect),
 		newRunCmd(a, runRun),
 		newCallCmd(a, runCall),
 		newTestCmd(a, runTest),
