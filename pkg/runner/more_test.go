@@ -374,3 +374,17 @@ func (r *recorder) reset()                      { r.status, r.header = 0, http.H
 func (r *recorder) Header() http.Header         { return r.header }
 func (r *recorder) WriteHeader(s int)           { r.status = s }
 func (r *recorder) Write(b []byte) (int, error) { r.status = max(r.status, 200); return len(b), nil }
+
+func TestMeasuredAndLimits(t *testing.T) {
+	s := start(t, t.TempDir(), &fake{run: draws}, "")
+	if w := s.do("GET", "/v1/workflows/portrait", ""); w.at("measured") != "<nil>" || w.at("limits.body_bytes") != "4096" || w.at("limits.job_s") != "300" {
+		t.Errorf("%s", w.body)
+	}
+	s.do("POST", create, `{"input":{"prompt":"x"}}`)
+	if w := s.do("GET", "/v1/workflows/portrait", ""); w.at("measured.runs") != "1" {
+		t.Errorf("%s", w.body)
+	}
+	if v := s.do("POST", "/v1/workflows/portrait/validate", `{"input":{"prompt":"x"}}`); v.at("estimate.wait_ms") != "0" || v.at("valid") != "true" || v.at("input.steps") != "20" {
+		t.Errorf("%s", v.body)
+	}
+}

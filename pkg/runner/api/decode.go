@@ -18,11 +18,7 @@ import (
 // decode reads the JSON of a request strictly: every field that is unknown or
 // of the wrong kind is named. Depth is bound before anything is built from it.
 func (a *API) decode(body []byte) (*request, *problem.Problem) {
-	depth := a.state.Load().contract.Runner.Limits.JSONDepth
-	if depth <= 0 {
-		depth = defaultDepth
-	}
-	if p := checkDepth(body, depth); p != nil {
+	if p := checkDepth(body, a.depthLimit()); p != nil {
 		return nil, p
 	}
 	sum := sha256.Sum256(body)

@@ -54,8 +54,13 @@ func (a *API) validateJob(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	waiting, running := a.c.Queue.Depth()
-	writeJSON(w, http.StatusOK, map[string]any{"valid": true, "workflow": wf.Name, "version": wf.Version, "input": bound.Input,
-		"queue": map[string]int{"waiting": waiting, "running": running}})
+	reply := map[string]any{"valid": true, "workflow": wf.Name, "version": wf.Version, "input": bound.Input,
+		"queue": map[string]int{"waiting": waiting, "running": running}, "estimate": nil}
+	if d := a.measured.of(wf.Name); d != nil {
+		// As if those before it were of this workflow.
+		reply["estimate"] = map[string]int64{"run_ms": d.P50MS, "wait_ms": int64(waiting+running) * d.P50MS}
+	}
+	writeJSON(w, http.StatusOK, reply)
 }
 
 func (a *API) createJob(w http.ResponseWriter, r *http.Request) {

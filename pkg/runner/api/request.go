@@ -33,18 +33,29 @@ const (
 	defaultDepth = 64
 )
 
+// bodyLimit bounds the bytes of a JSON body.
+func (a *API) bodyLimit() int64 {
+	if n := a.state.Load().contract.Runner.Limits.Body; n > 0 {
+		return n
+	}
+	return defaultBody
+}
+
+func (a *API) depthLimit() int {
+	if n := a.state.Load().contract.Runner.Limits.JSONDepth; n > 0 {
+		return n
+	}
+	return defaultDepth
+}
+
 // read takes a JSON body, or multipart whose part `request` is that JSON and
 // whose other parts are files by input name.
 func (a *API) read(w http.ResponseWriter, r *http.Request) (*request, *problem.Problem) {
-	s := a.state.Load()
 	ct, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil && r.Header.Get("Content-Type") != "" {
 		return nil, problem.New("unsupported_type", "the Content-Type cannot be read")
 	}
-	limit := s.contract.Runner.Limits.Body
-	if limit <= 0 {
-		limit = defaultBody
-	}
+	limit := a.bodyLimit()
 	switch ct {
 	case "multipart/form-data":
 		return a.readMultipart(w, r, params["boundary"], limit)

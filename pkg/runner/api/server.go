@@ -15,7 +15,6 @@ import (
 	"github.com/comfyctl/comfyctl/pkg/contract"
 	"github.com/comfyctl/comfyctl/pkg/runner/engine"
 	"github.com/comfyctl/comfyctl/pkg/runner/files"
-	"github.com/comfyctl/comfyctl/pkg/runner/inputs"
 	"github.com/comfyctl/comfyctl/pkg/runner/jobs"
 	"github.com/comfyctl/comfyctl/pkg/runner/outputs"
 	"github.com/comfyctl/comfyctl/pkg/runner/problem"
@@ -49,7 +48,9 @@ type API struct {
 	started time.Time
 	metrics *metrics
 	mux     *http.ServeMux
-	handler http.Handler
+	// measured is how long the workflows take.
+	measured measured
+	handler  http.Handler
 }
 
 // state is what follows from the contract.
@@ -114,6 +115,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.Serv
 func (a *API) Observe(j *jobs.Job) {
 	if a.metrics != nil {
 		a.metrics.observe(j)
+		a.measured.add(j)
 	}
 }
 
@@ -233,67 +235,4 @@ const requestIDKey contextKey = 0
 func requestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey).(string)
 	return id
-}
-
-// workflow finds the workflow of a path.
-func (s *state) workflow(name string) (*contract.Workflow, *problem.Problem) {
-	if w, ok := s.workflows[name]; ok {
-		return w, nil
-	}
-	p := problem.New("not_found", "there is no workflow `"+name+"`")
-	var names []string
-	for _, w := range s.contract.Workflows {
-		names = append(names, w.Name)
-	}
-	p.Errors = []problem.Field{{Pointer: "", Code: "unknown_workflow", Message: p.Message, Allowed: names}}
-	return nil, p
-}
-
-func describe(w *contract.Workflow) map[string]any {
-	outs := []map[string]any{}
-	for _, o := range w.Outputs {
-		m := map[string]any{"name": o.Name, "node_id": o.Node}
-		if o.Type != "" {
-			m["type"] = o.Type
-		}
-		if o.Description != "" {
-			m["description"] = o.Description
-		}
-		outs = append(outs, m)
-	}
-	return map[string]any{"object": "workflow", "name": w.Name, "version": w.Version, "aliases": append([]string{}, w.Aliases...),
-		"description": w.Description, "inputs": inputs.Schema(w), "outputs": outs, "example": example(w)}
-}
-
-// example is a request body that fits.
-func example(w *contract.Workflow) map[string]any {
-	in := map[string]json.RawMessage{}
-	for _, i := range w.Inputs {
-		switch {
-		case i.Example != nil:
-			in[i.Name] = i.Example
-		case i.Default != nil && i.Type != contract.TypeSeed && i.Required:
-			in[i.Name] = i.Default
-		}
-	}
-	return map[string]any{"input": in}
-}
-
-func (a *API) listWorkflows(w http.ResponseWriter, _ *http.Request) {
-	s := a.state.Load()
-	list := []map[string]any{}
-	for i := range s.contract.Workflows {
-		wf := &s.contract.Workflows[i]
-		list = append(list, map[string]any{"name": wf.Name, "version": wf.Version, "aliases": append([]string{}, wf.Aliases...), "description": wf.Description})
-	}
-	writeJSON(w, http.StatusOK, map[string]any{"object": "list", "data": list, "service": s.contract.Name, "engine": s.contract.Engine.Kind})
-}
-
-func (a *API) getWorkflow(w http.ResponseWriter, r *http.Request) {
-	wf, p := a.state.Load().workflow(r.PathValue("name"))
-	if p != nil {
-		a.fail(w, r, p)
-		return
-	}
-	writeJSON(w, http.StatusOK, describe(wf))
 }
