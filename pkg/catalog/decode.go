@@ -180,7 +180,7 @@ func decodeInput(class, name string, raw json.RawMessage) (InputSpec, error) {
 	}
 	var o optionsJSON
 	if json.Unmarshal(parts[1], &o) != nil {
-		return in, nil // options that are not an object say nothing to us
+		return in, nil //nolint:nilerr // options that are not an object say nothing to us
 	}
 	in.Default, in.Min, in.Max, in.Step = notNull(o.Default), number(o.Min), number(o.Max), number(o.Step)
 	in.Multiline, in.ForceInput, in.Lazy, in.RawLink = bool(o.Multiline), bool(o.ForceInput), bool(o.Lazy), bool(o.RawLink)

@@ -274,7 +274,7 @@ func (ch *checker) input(cl *catalog.Class, inputs *object, s *catalog.InputSpec
 		}
 	}
 	val, bad := convert(s.Type, val)
-	if bad != nil {
+	if bad != nil { //nolint:nilerr // it is the answer, not a failure of ours
 		return failure("invalid_input_type", "The value is not a "+s.Type, s.Name+", "+pyStr(inputs.values[s.Name])+", "+bad.message,
 			obj("input_name", s.Name, "input_config", ch.config(s), "received_value", inputs.values[s.Name], "exception_message", bad.message)), false, nil
 	}
