@@ -57,6 +57,9 @@ func (k *Keys) Add(text string) error {
 			return fmt.Errorf("line %d is not NAME and KEY", n)
 		}
 		name, tier, _ := strings.Cut(f[0], ":")
+		if name == "" {
+			return fmt.Errorf("line %d has a key without a name", n)
+		}
 		one := key{name: name, tier: tier, sum: sha256.Sum256([]byte(f[1]))}
 		if h, ok := strings.CutPrefix(f[1], "sha256:"); ok {
 			b, err := hex.DecodeString(h)
