@@ -15,6 +15,7 @@ need chromium chromium
 need git git
 need node nodejs
 need npm npm
+need docker-compose docker-compose
 
 if ((${#packages[@]})); then
   if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then

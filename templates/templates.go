@@ -5,5 +5,5 @@ import "embed"
 
 // FS holds the files of this folder by name.
 //
-//go:embed *.yaml
+//go:embed *.yaml *.tmpl
 var FS embed.FS
