@@ -146,7 +146,8 @@ func (a *App) steps() (progress.Func, func()) {
 		return a.eventLine, func() {}
 	}
 	s := a.console().Steps(a.github())
-	return s.Event, s.Close
+	var once sync.Once
+	return s.Event, func() { once.Do(s.Close) }
 }
 
 // runFunc is the shape of every verb's run function.
