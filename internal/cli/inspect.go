@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"archive/tar"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -147,7 +149,39 @@ func (a *App) lookIntoArchive(ref, path string) (*inspected, map[string]string, 
 	if err != nil {
 		return nil, nil, &diag.Error{Code: "not_an_archive", Class: diag.ClassCheck, Message: ref + " is no image archive", Help: "`comfyctl pack --out FILE` writes one", Err: err}
 	}
-	return describeImage(img, ref, "archive")
+	in, labels, err := describeImage(img, ref, "archive")
+	if err != nil {
+		return nil, nil, err
+	}
+	// The archive's own index knows the digest that a registry would show.
+	in.Digest, err = archiveDigest(path)
+	return in, labels, err
+}
+
+// archiveDigest reads the digest out of an archive's OCI index; "" where it
+// has none.
+func archiveDigest(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("reading the archive: %w", err)
+	}
+	defer f.Close()
+	for r := tar.NewReader(f); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return "", nil
+		} else if err != nil {
+			return "", fmt.Errorf("reading the archive: %w", err)
+		}
+		if h.Name != "index.json" {
+			continue
+		}
+		index, err := v1.ParseIndexManifest(io.LimitReader(r, 4<<20))
+		if err != nil || len(index.Manifests) == 0 {
+			return "", err
+		}
+		return index.Manifests[0].Digest.String(), nil
+	}
 }
 
 func (a *App) lookIntoDocker(ctx context.Context, ref string) (*inspected, map[string]string, error) {
