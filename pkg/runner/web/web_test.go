@@ -68,7 +68,7 @@ func TestBrowser(t *testing.T) {
 	}
 	raw := func(s string) json.RawMessage { return json.RawMessage(s) }
 	to := func(node, input string) []contract.Target { return []contract.Target{{Node: node, Input: input}} }
-	c := &contract.Contract{Schema: contract.Schema, Name: "page", Engine: contract.Engine{Kind: contract.EngineStub, Version: "v0.3.64"}, Models: []contract.Model{},
+	c := &contract.Contract{Schema: contract.Schema, Name: "page", Engine: contract.Engine{Kind: contract.EngineStub, Version: "v0.3.64"}, Models: []contract.Model{{Path: "checkpoints/x.safetensors", Load: contract.LoadMount}},
 		Runner: contract.Runner{Playground: true},
 		Workflows: []contract.Workflow{{Name: "portrait", Version: "1", Description: "Portraits from a text prompt",
 			Graph: raw(`{"3":{"class_type":"KSampler","inputs":{"seed":7,"steps":4,"cfg":7.0,"sampler_name":"euler","scheduler":"normal","denoise":1.0,"model":["4",0],"positive":["6",0],"negative":["7",0],"latent_image":["5",0]},"_meta":{"title":"Face pass"}},
