@@ -90,6 +90,9 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// ReadAt reads what has been written so far.
+func (w *Writer) ReadAt(p []byte, off int64) (int, error) { return w.file.ReadAt(p, off) }
+
 // Size is the number of bytes written.
 func (w *Writer) Size() int64 { return w.size }
 
