@@ -5,5 +5,5 @@ import "embed"
 
 // FS holds the files of this folder by name.
 //
-//go:embed *.yaml *.tmpl
+//go:embed *.yaml *.tmpl environment
 var FS embed.FS

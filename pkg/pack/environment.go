@@ -1,0 +1,344 @@
+package pack
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/comfyctl/comfyctl/internal/diag"
+	"github.com/comfyctl/comfyctl/internal/diskspace"
+	"github.com/comfyctl/comfyctl/internal/dockerengine"
+	"github.com/comfyctl/comfyctl/internal/progress"
+	"github.com/comfyctl/comfyctl/templates"
+)
+
+// environmentRepo names the images that environments are kept as in Docker;
+// the label says so without the name.
+const (
+	environmentRepo  = "comfyctl-env"
+	environmentLabel = "dev.comfyctl.environment"
+)
+
+// pythonPath is the interpreter of every environment that Docker builds.
+const pythonPath = "/opt/python/bin/python3"
+
+// environmentPlan is an environment before it is built: the whole build
+// context and the key that its content has.
+type environmentPlan struct {
+	base    string // as asked for
+	baseID  string
+	from    string // a name of our own for baseID
+	key     string // 12 hex digits
+	tag     string
+	context []byte
+}
+
+// checkEnvironment refuses what this version cannot build.
+func checkEnvironment(e *Environment) error {
+	if e.Base == "" || e.Base == "rootfs" {
+		return &diag.Error{Code: "base_missing", Class: diag.ClassCheck,
+			Message: "build.base is not set, and this version cannot make the default base yet",
+			Help:    "set build.base to an image that has Python, such as python:3.12-slim, or to one in your Docker"}
+	}
+	if strings.ContainsAny(e.Base, " \t\n\"'$\\") || strings.HasPrefix(e.Base, "-") {
+		return &diag.Error{Code: "base_name", Class: diag.ClassCheck, Message: fmt.Sprintf("build.base: %q is no image reference", e.Base), Help: "write it like python:3.12-slim"}
+	}
+	if !torchChoice.MatchString(e.Torch) {
+		return &diag.Error{Code: "torch_choice", Class: diag.ClassCheck, Message: fmt.Sprintf("build.torch: %q is no build of torch", e.Torch), Help: "write cpu, cu126, cu128, rocm6.4 … or system"}
+	}
+	if e.Python != "" && !pythonVersion.MatchString(e.Python) {
+		return &diag.Error{Code: "python_version", Class: diag.ClassCheck, Message: fmt.Sprintf("build.python: %q is no version", e.Python), Help: `write it like "3.12"`}
+	}
+	for _, n := range e.Nodes {
+		if n.Install == "run" {
+			return &diag.Error{Code: "install_unsupported", Class: diag.ClassCheck, Message: "this version cannot run install scripts of node packs yet (" + n.Name + ")",
+				Help: "leave `install:` out and add what the script installs to python_packages or system_packages"}
+		}
+	}
+	return checkPackages(e)
+}
+
+var (
+	torchChoice   = regexp.MustCompile(`^(system|cpu|xpu|cu[0-9]{2,4}|rocm[0-9.]+)$`)
+	pythonVersion = regexp.MustCompile(`^[0-9]+\.[0-9]+$`)
+)
+
+// planEnvironment lays out the build. Requirements come from the source trees.
+func planEnvironment(e *Environment, baseID, platform string, comfyui tree, nodes []nodeSource) (environmentPlan, error) {
+	drop := []map[string]bool{torchPackages, editorPackages}
+	files := map[string]string{}
+	text, err := readRequirements(comfyui.dir, "requirements.txt", drop...)
+	if err != nil {
+		return environmentPlan{}, err
+	}
+	files["requirements/0-comfyui.txt"] = text
+	for i, n := range nodes {
+		if text, err = readRequirements(n.tree.dir, "requirements.txt", torchPackages); err != nil {
+			return environmentPlan{}, err
+		}
+		files[fmt.Sprintf("requirements/%d-%s.txt", i+1, n.name)] = text
+	}
+	files["requirements/packages.txt"] = lines(e.PythonPackages)
+	files["system.txt"] = lines(e.SystemPackages)
+	files["settings/env"] = settings(e)
+	files["settings/ca.pem"] = ""
+	if e.CA != "" {
+		b, err := os.ReadFile(e.CA)
+		if err != nil {
+			return environmentPlan{}, fmt.Errorf("reading build.ca: %w", err)
+		}
+		files["settings/ca.pem"] = string(b)
+	}
+	// BuildKit takes a base by name only, and a name can move meanwhile.
+	from := environmentRepo + "-base:" + strings.TrimPrefix(baseID, "sha256:")[:12]
+	if files["Dockerfile"], files["install.sh"], err = buildFiles(e, from); err != nil {
+		return environmentPlan{}, err
+	}
+	buildContext, err := contextTar(files)
+	if err != nil {
+		return environmentPlan{}, err
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\n%s\n", baseID, platform)
+	h.Write(buildContext)
+	key := hex.EncodeToString(h.Sum(nil))[:12]
+	return environmentPlan{base: e.Base, baseID: baseID, from: from, key: key, tag: environmentRepo + ":" + key, context: buildContext}, nil
+}
+
+func lines(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return strings.Join(list, "\n") + "\n"
+}
+
+// settings are variables for pip and for whatever it starts, as shell.
+func settings(e *Environment) string {
+	vars := maps.Clone(e.Pip)
+	if vars == nil {
+		vars = map[string]string{}
+	}
+	if e.Proxy != "" {
+		for _, name := range []string{"http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"} {
+			vars[name] = e.Proxy
+		}
+	}
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(vars)) {
+		fmt.Fprintf(&b, "%s='%s'\n", name, strings.ReplaceAll(vars[name], "'", `'\''`))
+	}
+	return b.String()
+}
+
+func buildFiles(e *Environment, from string) (dockerfile, script string, err error) {
+	raw, err := fs.ReadFile(templates.FS, "environment/Dockerfile")
+	if err != nil {
+		return "", "", fmt.Errorf("reading the environment build file: %w", err)
+	}
+	t, err := template.New("Dockerfile").Option("missingkey=error").Parse(string(raw))
+	if err != nil {
+		return "", "", fmt.Errorf("reading the environment build file: %w", err)
+	}
+	var b bytes.Buffer
+	data := struct {
+		Base, Torch, Python string
+		SystemPackages      []string
+	}{from, e.Torch, e.Python, e.SystemPackages}
+	if err := t.Execute(&b, data); err != nil {
+		return "", "", fmt.Errorf("writing the environment build file: %w", err)
+	}
+	sh, err := fs.ReadFile(templates.FS, "environment/install.sh")
+	if err != nil {
+		return "", "", fmt.Errorf("reading the environment build file: %w", err)
+	}
+	return b.String(), string(sh), nil
+}
+
+func contextTar(files map[string]string) ([]byte, error) {
+	var b bytes.Buffer
+	tw := tar.NewWriter(&b)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		h := &tar.Header{Name: name, Mode: 0o644, Size: int64(len(files[name])), ModTime: time.Unix(0, 0), Typeflag: tar.TypeReg}
+		if err := tw.WriteHeader(h); err != nil {
+			return nil, fmt.Errorf("writing the build context: %w", err)
+		}
+		if _, err := tw.Write([]byte(files[name])); err != nil {
+			return nil, fmt.Errorf("writing the build context: %w", err)
+		}
+	}
+	if err := tw.Close(); err != nil {
+		return nil, fmt.Errorf("writing the build context: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// findBase is the id of the base image in Docker; a base that is not there is
+// pulled, which Docker does with the credentials that it is given.
+func findBase(ctx context.Context, e *dockerengine.Engine, base, platform string, o BuildOptions) (string, error) {
+	img, err := e.Image(ctx, base)
+	if dockerengine.IsNotFound(err) {
+		var cred *dockerengine.Credentials
+		if o.Credentials != nil {
+			if cred, err = o.Credentials(base); err != nil {
+				return "", err
+			}
+		}
+		ev := progress.Event{Step: "base", State: progress.Running, Item: base}
+		err = e.PullImage(ctx, base, platform, cred, func(_, status string, done, total int64) {
+			ev.Text, ev.Done, ev.Total = strings.ToLower(status), done, total
+			o.Progress(ev)
+		})
+		if err != nil {
+			return "", &diag.Error{Code: "base_missing", Class: diag.ClassFailed, Err: err, Retryable: true,
+				Message: "the base image " + base + " is neither in Docker nor can it be pulled",
+				Help:    "check build.base, or `docker pull " + base + "` by hand to see why"}
+		}
+		img, err = e.Image(ctx, base)
+	}
+	if err != nil {
+		return "", err
+	}
+	if want := strings.TrimPrefix(platform, "linux/"); img.Arch != want || img.OS != "linux" {
+		return "", &diag.Error{Code: "base_platform", Class: diag.ClassCheck,
+			Message: fmt.Sprintf("the base image %s is for %s/%s, the image is to be for %s", base, img.OS, img.Arch, platform),
+			Help:    "take another base, or pack with --platform " + img.OS + "/" + img.Arch}
+	}
+	return img.ID, nil
+}
+
+// environmentNeed is what a build of an environment must find free: two times
+// what torch and its friends unpack to is rarely passed.
+const environmentNeed = 2 << 30
+
+// buildEnvironment returns the environment as Docker has it, building it when
+// it does not.
+func buildEnvironment(ctx context.Context, e *dockerengine.Engine, p environmentPlan, platform string, o BuildOptions) (dockerengine.Image, bool, error) {
+	if !o.NoCache {
+		img, err := e.Image(ctx, p.tag)
+		if err == nil {
+			return img, true, nil
+		}
+		if !dockerengine.IsNotFound(err) {
+			return img, false, err
+		}
+	}
+	if free, ok := e.FreeDisk(); ok && free < environmentNeed {
+		return dockerengine.Image{}, false, diskspace.Full(e.Info().Root, environmentNeed, free, "environment "+p.key, "`docker system df` shows what fills it")
+	}
+	if err := e.Tag(ctx, p.baseID, p.from); err != nil {
+		return dockerengine.Image{}, false, err
+	}
+	defer func() { _ = e.RemoveImage(context.WithoutCancel(ctx), p.from, false) }()
+	ev := progress.Event{Step: "environment", State: progress.Running, Item: p.key}
+	_, err := e.Build(ctx, dockerengine.BuildOptions{
+		Context: bytes.NewReader(p.context), Dockerfile: "Dockerfile", Tags: []string{p.tag}, Platform: platform,
+		Labels: map[string]string{environmentLabel: p.key}, NoCache: o.NoCache, Network: o.BuildNetwork,
+		OnStep: func(name string, cached, done bool) {
+			ev.Text = name
+			o.Progress(ev)
+		},
+		OnLog: func(line string) {
+			if line = strings.TrimSpace(line); line != "" {
+				ev.Text = line
+				o.Progress(ev)
+			}
+		},
+	})
+	if err != nil {
+		return dockerengine.Image{}, false, environmentError(err)
+	}
+	img, err := e.Image(ctx, p.tag)
+	return img, false, err
+}
+
+// environmentError shows the end of what the failing step said.
+func environmentError(err error) error {
+	var be *dockerengine.BuildError
+	if !errors.As(err, &be) {
+		return err
+	}
+	d := &diag.Error{Code: "environment_failed", Class: diag.ClassFailed, Err: be.Err, Message: "building the environment failed",
+		Help: "its last lines are above; requirements come from ComfyUI, python_packages and node packs"}
+	for _, l := range be.Log[max(0, len(be.Log)-12):] {
+		if own, ok := strings.CutPrefix(l, "comfyctl: "); ok {
+			d.Message, d.Help = "building the environment failed: "+own, ""
+		}
+		d.Facts = append(d.Facts, [2]string{"log", l})
+	}
+	return d
+}
+
+// nodeSource is a node pack's source and the name of its folder.
+type nodeSource struct {
+	name string
+	tree tree
+	text string
+}
+
+// nodeTrees brings every node pack to this machine.
+func nodeTrees(ctx context.Context, r *Recipe, cache string, report progress.Func) ([]nodeSource, error) {
+	out := []nodeSource{}
+	seen := map[string]bool{}
+	for _, n := range r.Environment.Nodes {
+		s := nodeSource{name: nodeName(n)}
+		if s.name == "" || s.name == "." || s.name == ".." || strings.ContainsAny(s.name, `/\`) || seen[strings.ToLower(s.name)] {
+			return nil, &diag.Error{Code: "node_name", Class: diag.ClassCheck, Message: fmt.Sprintf("two node packs want the folder %q, or it is no name", s.name), Help: "remove one of them from nodes:"}
+		}
+		seen[strings.ToLower(s.name)] = true
+		var err error
+		if n.Path != "" {
+			s.tree.dir, s.text = inDir(r.Dir, n.Path), n.Path
+			if fi, serr := os.Stat(s.tree.dir); serr != nil || !fi.IsDir() {
+				return nil, &diag.Error{Code: "node_pack_missing", Class: diag.ClassCheck, Err: serr, Message: "the node pack " + s.tree.dir + " is no folder", Help: "correct `path:` in nodes:"}
+			}
+		} else {
+			s.tree, err = gitTree(ctx, n.Repo, n.Ref, cache)
+			s.text = redactGit(n.Repo) + "@" + s.tree.commit
+		}
+		if err != nil {
+			return nil, err
+		}
+		report(progress.Event{Step: "nodes", State: state(s.tree.cached), Item: s.name, Text: shortCommit(s.tree.commit)})
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func shortCommit(c string) string { return c[:min(len(c), 7)] }
+
+func inDir(dir, p string) string {
+	if filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(dir, filepath.FromSlash(p))
+}
+
+// nodeName is the folder of a node pack under custom_nodes.
+func nodeName(n NodePack) string {
+	switch {
+	case n.Name != "":
+		return n.Name
+	case n.Path != "":
+		abs, err := filepath.Abs(filepath.FromSlash(n.Path))
+		if err != nil {
+			return path.Base(n.Path)
+		}
+		return filepath.Base(abs)
+	}
+	repo := strings.TrimSuffix(strings.TrimSuffix(n.Repo, "/"), ".git")
+	return repo[strings.LastIndexAny(repo, "/:")+1:]
+}
