@@ -7,6 +7,8 @@ func commands(a *App) []*cobra.Command {
 	return []*cobra.Command{
 		newInitCmd(a, runInit),
 		newValidateCmd(a, runValidate),
+		newPackCmd(a, runPack),
+		newPushCmd(a, runPush),
 		newInspectCmd(a, runInspect),
 		newRunCmd(a, runRun),
 		newCallCmd(a, runCall),

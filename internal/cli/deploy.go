@@ -22,7 +22,7 @@ type DeployOptions struct {
 	GPUs                                           string
 	Port                                           int
 	Host                                           string
-	Builder, Base, Runner                          string
+	packFlags
 }
 
 func newDeployCmd(a *App, f runFunc[DeployOptions]) *cobra.Command {
@@ -39,6 +39,7 @@ func newDeployCmd(a *App, f runFunc[DeployOptions]) *cobra.Command {
 			return f(cmd.Context(), a, o)
 		},
 	}
+	o.packFlags.add(cmd)
 	fl := cmd.Flags()
 	fl.StringVar(&o.Image, "image", "", "deploy this image of the target's Docker instead of packing (`REF`)")
 	fl.BoolVar(&o.DryRun, "dry-run", false, "show the plan, change nothing")
@@ -100,7 +101,14 @@ func runDeploy(ctx context.Context, a *App, o *DeployOptions) error {
 	if err != nil {
 		return err
 	}
-	at, err := a.place(ctx, p.Service, o.Target)
+	conf, _, err := a.chooseTarget(p.Service, o.Target)
+	if err == nil && !o.DryRun {
+		err = a.canAsk("deploy to " + conf.Name)
+	}
+	if err != nil {
+		return err
+	}
+	at, err := a.place(ctx, p.Service, conf.Name)
 	if err != nil {
 		return err
 	}
@@ -109,11 +117,6 @@ func runDeploy(ctx context.Context, a *App, o *DeployOptions) error {
 }
 
 func (a *App) deployTo(ctx context.Context, o *DeployOptions, p *project, at *place) error {
-	if !o.DryRun {
-		if err := a.canAsk("deploy to " + at.name); err != nil {
-			return err
-		}
-	}
 	spec, err := a.spec(ctx, o, p, at)
 	if err != nil {
 		return err

@@ -71,6 +71,8 @@ type logWriter struct {
 	app  *App
 	job  string
 	rest []byte
+	// story sends the lines to stderr: stdout holds something else.
+	story bool
 }
 
 // Write implements io.Writer.
@@ -111,6 +113,10 @@ func (w *logWriter) line(text string) {
 	if w.app.flags.Output == formatJSON {
 		w.app.logRecords = append(w.app.logRecords, record)
 		w.app.reply.data = w.app.logRecords
+		return
+	}
+	if w.story {
+		w.app.console().Say("%s", diag.Safe(text))
 		return
 	}
 	if w.app.console().Out.TTY {

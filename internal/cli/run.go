@@ -66,6 +66,8 @@ func (o *RunOptions) validate() error {
 		return usageError("bad_flag", fmt.Sprintf("--port is %d", o.Port), "it takes 0 to 65535")
 	case o.Detach && o.Watch:
 		return usageError("bad_flags", "--watch needs the foreground, --detach leaves it", "keep one of them")
+	case o.Detach && !o.Stub && o.EngineURL == "":
+		return usageError("bad_flags", "--detach goes with --stub or --engine-url", "comfyctl deploy local --yes leaves the image running")
 	case o.GPUs != "all" && o.GPUs != "none":
 		return usageError("bad_flag", "--gpus is "+o.GPUs, "it takes all or none")
 	case o.Watch && !o.Stub && o.EngineURL == "":

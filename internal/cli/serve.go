@@ -39,6 +39,14 @@ func listen(ctx context.Context, host string, port int) (net.Listener, error) {
 	return nil, usageError("bad_host", "cannot listen on "+addr, err.Error())
 }
 
+// portOf is the port of a listener.
+func portOf(l net.Listener) int {
+	if tcp, ok := l.Addr().(*net.TCPAddr); ok {
+		return tcp.Port
+	}
+	return 0
+}
+
 // stubPace makes the stub as fast as it can be, for tests.
 const stubPace = 0
 
