@@ -14,14 +14,12 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return usageError("unexpected_argument", fmt.Sprintf("`comfyctl %s` takes no argument, got `%s`", verb(cmd), args[0]), "comfyctl help "+verb(cmd))
 }
 
-// upTo refuses more than n arguments.
-func upTo(n int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) <= n {
-			return nil
-		}
-		return usageError("unexpected_argument", fmt.Sprintf("`comfyctl %s` takes at most %d argument%s, got `%s` too", verb(cmd), n, plural(n), args[n]), "comfyctl help "+verb(cmd))
+// atMostOne refuses more than one argument.
+func atMostOne(cmd *cobra.Command, args []string) error {
+	if len(args) <= 1 {
+		return nil
 	}
+	return usageError("unexpected_argument", fmt.Sprintf("`comfyctl %s` takes at most 1 argument, got `%s` too", verb(cmd), args[1]), "comfyctl help "+verb(cmd))
 }
 
 // oneArg wants exactly one argument.
@@ -30,7 +28,7 @@ func oneArg(what, example string) cobra.PositionalArgs {
 		if len(args) == 0 {
 			return usageError("missing_argument", fmt.Sprintf("`comfyctl %s` needs %s", verb(cmd), what), "for example: "+example)
 		}
-		return upTo(1)(cmd, args)
+		return atMostOne(cmd, args)
 	}
 }
 

@@ -123,7 +123,7 @@ func (a *App) value(ctx context.Context, c *client.Client, key, text string, p c
 	name, file := strings.CutPrefix(text, "@")
 	switch {
 	case file && strings.HasPrefix(name, "@"):
-		text, file = name, false // @@x is the text @x
+		text = name // @@x is the text @x
 	case file && p.File:
 		r, base, err := a.open(name)
 		if err != nil {

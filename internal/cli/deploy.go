@@ -32,14 +32,14 @@ func newDeployCmd(a *App, f runFunc[DeployOptions]) *cobra.Command {
 		Short:             "Plan, ask, roll out, wait for ready",
 		Example:           "comfyctl deploy local\ncomfyctl deploy local --dry-run\nurl=$(comfyctl deploy local --yes)",
 		GroupID:           groupShip,
-		Args:              upTo(1),
+		Args:              atMostOne,
 		ValidArgsFunction: a.completeTargets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Target = first(args)
 			return f(cmd.Context(), a, o)
 		},
 	}
-	o.packFlags.add(cmd)
+	o.add(cmd)
 	fl := cmd.Flags()
 	fl.StringVar(&o.Image, "image", "", "deploy this image of the target's Docker instead of packing (`REF`)")
 	fl.BoolVar(&o.DryRun, "dry-run", false, "show the plan, change nothing")

@@ -25,7 +25,7 @@ func newDestroyCmd(a *App, f runFunc[DestroyOptions]) *cobra.Command {
 		Example:           "comfyctl destroy local\ncomfyctl destroy local --confirm portrait\ncomfyctl destroy --stub",
 		SuggestFor:        []string{"rm", "delete", "down", "stop"},
 		GroupID:           groupShip,
-		Args:              upTo(1),
+		Args:              atMostOne,
 		ValidArgsFunction: a.completeTargets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Target = first(args)

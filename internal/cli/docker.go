@@ -204,7 +204,7 @@ func (a *App) runDocker(ctx context.Context, o *RunOptions, p *project) error {
 	if err != nil {
 		return err
 	}
-	if err := a.serving(o, p, filepath.Join(p.Dir, stateDir), r.URL, r.Engine, time.Since(began)); err != nil {
+	if err := a.serving(ctx, o, p, filepath.Join(p.Dir, stateDir), r.URL, r.Engine, time.Since(began)); err != nil {
 		return errors.Join(err, stop())
 	}
 	w := &logWriter{app: a, story: true}

@@ -34,7 +34,7 @@ func newInitCmd(a *App, f runFunc[InitOptions]) *cobra.Command {
 		Short:   "Write a comfyctl.yaml from a workflow",
 		Example: "comfyctl init workflow_api.json\ncomfyctl init picture.png --name portrait\ncomfyctl init --example hello",
 		GroupID: groupStart,
-		Args:    upTo(1),
+		Args:    atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Workflow = first(args)
 			return f(cmd.Context(), a, o)

@@ -192,7 +192,7 @@ func (a *App) lookIntoDocker(ctx context.Context, ref string) (*inspected, map[s
 	defer e.Close()
 	i, err := e.Image(ctx, ref)
 	if dockerengine.IsNotFound(err) {
-		return nil, nil, errors.New("Docker has no such image") //nolint:revive // Docker is a name
+		return nil, nil, errors.New("no such image in Docker")
 	}
 	if err != nil {
 		return nil, nil, err

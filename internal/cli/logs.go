@@ -30,7 +30,7 @@ func newLogsCmd(a *App, f runFunc[LogsOptions]) *cobra.Command {
 		Short:             "Follow the logs of runner and engine",
 		Example:           "comfyctl logs --follow\ncomfyctl logs local -n 20 --job job_01HX",
 		GroupID:           groupShip,
-		Args:              upTo(1),
+		Args:              atMostOne,
 		ValidArgsFunction: a.completeTargets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Target = first(args)
@@ -61,7 +61,7 @@ func runLogs(ctx context.Context, a *App, o *LogsOptions) error {
 	err = errors.Join(err, p.close())
 	if o.Follow && ctx.Err() != nil {
 		// Whoever follows a log ends it that way.
-		return nil
+		err = nil
 	}
 	return err
 }

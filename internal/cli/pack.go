@@ -51,7 +51,7 @@ func newPackCmd(a *App, f runFunc[PackOptions]) *cobra.Command {
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return f(cmd.Context(), a, o) },
 	}
-	o.packFlags.add(cmd)
+	o.add(cmd)
 	fl := cmd.Flags()
 	fl.StringArrayVarP(&o.Tags, "tag", "t", nil, "push to this reference (`REF`); may be repeated")
 	fl.StringVar(&o.Out, "out", "", "write an archive to `FILE`")

@@ -20,13 +20,13 @@ func newPushCmd(a *App, f runFunc[PushOptions]) *cobra.Command {
 		Short:   "Pack, then send to a registry",
 		Example: "comfyctl push registry.example.com/portrait:1.4\ncomfyctl push registry.example.com/portrait --tag latest",
 		GroupID: groupBuild,
-		Args:    upTo(1),
+		Args:    atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Ref = first(args)
 			return f(cmd.Context(), a, o)
 		},
 	}
-	o.packFlags.add(cmd)
+	o.add(cmd)
 	cmd.Flags().StringArrayVar(&o.Tags, "tag", nil, "another `TAG` for it; may be repeated")
 	return cmd
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -98,22 +99,22 @@ func (a *App) remote(ctx context.Context, c *client.Client, err error) error {
 func (a *App) refused(c *client.Client, p *client.Problem) *diag.Error {
 	e := &diag.Error{Code: p.Code, Class: diag.ClassFailed, Message: p.Message, Help: p.Hint, Retryable: p.Retryable,
 		Details: map[string]any{"status": p.Status, "request_id": p.RequestID}}
-	switch {
-	case p.Status == 401 || p.Status == 403:
+	switch p.Status {
+	case http.StatusUnauthorized, http.StatusForbidden:
 		e.Class = diag.ClassAuth
-		if p.Status == 401 {
+		if p.Status == http.StatusUnauthorized {
 			e.Help = "set COMFYCTL_KEY or COMFYCTL_KEY_FILE"
 		}
-	case p.Status == 404:
+	case http.StatusNotFound:
 		e.Class = diag.ClassUsage
-	case p.Status == 400 || p.Status == 413 || p.Status == 415 || p.Status == 422:
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity:
 		e.Class = diag.ClassCheck
 	}
 	if len(p.Errors) > 0 {
 		e.Details["errors"] = p.Errors
 		first := p.Errors[0]
 		e.Message = first.Message
-		if p.Status == 422 {
+		if p.Status == http.StatusUnprocessableEntity {
 			e.Code = "input_" + first.Code
 		}
 		if first.Suggestion != "" {

@@ -121,7 +121,7 @@ func (a *App) runHere(ctx context.Context, o *RunOptions, p *project) error {
 		Secrets: a.secret, Log: a.logger(slog.LevelInfo), Reload: reload,
 	}
 	var readyErr error
-	bo.OnReady = func() { readyErr = a.serving(o, p, state, at, kind, time.Since(began)) }
+	bo.OnReady = func() { readyErr = a.serving(ctx, o, p, state, at, kind, time.Since(began)) }
 	serve, stop := context.WithCancel(ctx)
 	defer stop()
 	watched := make(chan struct{})
@@ -172,7 +172,7 @@ func reachable(addr net.Addr) string {
 
 // serving says what is served once it is ready, and leaves word of it beside
 // the service file.
-func (a *App) serving(o *RunOptions, p *project, state, at, kind string, took time.Duration) error {
+func (a *App) serving(ctx context.Context, o *RunOptions, p *project, state, at, kind string, took time.Duration) error {
 	a.reply.data = map[string]any{"url": at, "engine": kind, "service": p.Service.Name}
 	b, err := json.Marshal(running{URL: at, PID: os.Getpid(), Engine: kind})
 	if err != nil {
@@ -187,11 +187,11 @@ func (a *App) serving(o *RunOptions, p *project, state, at, kind string, took ti
 		con.Say("  %-11s %s/", "page", at)
 	}
 	con.Say("  %-11s %s/v1/workflows/%s/jobs    docs  /docs    openapi  /openapi.json", "api", at, p.Workflows[0].Name)
-	con.Say("  %-11s comfyctl call %s", "try", a.example(p, o, at))
+	con.Say("  %-11s comfyctl call %s", "try", example(p))
 	con.Say("  Ctrl-C stops it")
 	a.line(map[string]any{"type": "ready", "url": at, "engine": kind})
 	if o.Open {
-		if err := openBrowser(at + "/"); err != nil {
+		if err := openBrowser(ctx, at+"/"); err != nil {
 			con.Say("  the browser did not open: %s", diag.Safe(err.Error()))
 		}
 	}
@@ -199,7 +199,7 @@ func (a *App) serving(o *RunOptions, p *project, state, at, kind string, took ti
 }
 
 // example is arguments of `call` that would work.
-func (a *App) example(p *project, o *RunOptions, at string) string {
+func example(p *project) string {
 	var parts []string
 	for _, in := range p.Workflows[0].Inputs {
 		if !in.Required && in.Example == nil {
