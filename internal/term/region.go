@@ -68,10 +68,10 @@ func (s *Steps) line(st *step, now time.Time) string {
 	}
 	text := facts(st.last)
 	took := fmt.Sprintf("%.1fs", now.Sub(st.began).Seconds())
-	switch {
-	case st.state == progress.Cached:
+	switch st.state {
+	case progress.Cached:
 		took = "cached"
-	case st.state == progress.Running:
+	case progress.Running:
 		took = ""
 		if st.last.Total > 0 {
 			text = con.bar(st.last) + strings.TrimSuffix(st.rate.text(st.last), "\n")
