@@ -30,6 +30,7 @@ type core struct {
 	free      bool
 	dead      bool // the worker ended on a node without inputs, as the real one does
 	sockets   map[string]*socket
+	logs      []string
 
 	cache map[string]*cached // only the worker touches it
 }
@@ -90,6 +91,7 @@ func (c *core) send(client, typ string, data *object) {
 func (c *core) enqueue(it *item) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.log("got prompt")
 	c.pending = append(c.pending, it)
 	sort.SliceStable(c.pending, func(i, j int) bool { return c.pending[i].order < c.pending[j].order })
 	c.status()
@@ -144,11 +146,14 @@ func (c *core) die(it *item) {
 
 func (c *core) isDead() bool { c.mu.Lock(); defer c.mu.Unlock(); return c.dead }
 
+// nobody is the client of a prompt that names none.
+const nobody = "\x00nobody"
+
 func (it *item) client() string {
 	v, _ := it.extra.get("client_id")
 	s, _ := v.(string)
 	if s == "" {
-		return "\x00nobody"
+		return nobody
 	}
 	return s
 }
@@ -157,6 +162,8 @@ func (c *core) finish(it *item, r *run) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	extra := copyValue(it.extra).(*object)
+	extra.del("api_key_comfy_org")
+	extra.del("auth_token_comfy_org")
 	outputs := []any{}
 	for _, o := range it.outputs {
 		outputs = append(outputs, o)

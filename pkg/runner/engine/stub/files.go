@@ -167,9 +167,17 @@ func (c *core) upload(w http.ResponseWriter, r *http.Request) {
 		}
 		name = fmt.Sprintf("%s (%d)%s", stem, i, ext)
 	}
-	if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
-		broken(w)
-		return
+	if strings.HasSuffix(r.URL.Path, "/mask") {
+		if b, err = c.maskOnto(b, r.FormValue("original_ref")); err != nil {
+			broken(w)
+			return
+		}
+	}
+	if b != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
+			broken(w)
+			return
+		}
 	}
 	answer(w, 200, obj("name", name, "subfolder", sub, "type", typ))
 }

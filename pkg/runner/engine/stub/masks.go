@@ -86,27 +86,71 @@ func maskComposite(c *call) ([]any, *object, *exception) {
 	return one(out)
 }
 
+// featherMask fades the sides. On the right and below, the weakest factor
+// lands on column (row) 0 and not on the last one, as in ComfyUI, which counts
+// from -0.
 func featherMask(c *call) any {
 	m := c.maskArg("mask").each(func(v float32) float32 { return v })
-	l, t, r, b := min(c.int("left", 0), m.w), min(c.int("top", 0), m.h), min(c.int("right", 0), m.w), min(c.int("bottom", 0), m.h)
-	for _, f := range m.frames {
-		for y := range m.h {
-			for x := range m.w {
-				v := &f[y*m.w+x]
-				if x < l {
-					*v *= float32(x+1) / float32(l)
-				}
-				if d := m.w - 1 - x; d < r {
-					*v *= float32(d+1) / float32(r)
-				}
-				if y < t {
-					*v *= float32(y+1) / float32(t)
-				}
-				if d := m.h - 1 - y; d < b {
-					*v *= float32(d+1) / float32(b)
-				}
+	column := func(x int, by float32) {
+		for _, f := range m.frames {
+			for y := range m.h {
+				f[y*m.w+x] *= by
 			}
 		}
+	}
+	row := func(y int, by float32) {
+		for _, f := range m.frames {
+			for x := range m.w {
+				f[y*m.w+x] *= by
+			}
+		}
+	}
+	fade := func(count, size int, far bool, line func(int, float32)) {
+		count = min(count, size)
+		for i := range count {
+			at := i
+			if far {
+				at = (size - i) % size
+			}
+			line(at, float32(i+1)/float32(count))
+		}
+	}
+	fade(c.int("left", 0), m.w, false, column)
+	fade(c.int("right", 0), m.w, true, column)
+	fade(c.int("top", 0), m.h, false, row)
+	fade(c.int("bottom", 0), m.h, true, row)
+	return m
+}
+
+// growMask widens (or, below zero, narrows) by one pixel at a time; tapered
+// corners leave the diagonal neighbours out.
+func growMask(c *call) any {
+	m, by, tapered := c.maskArg("mask"), c.int("expand", 0), c.bool("tapered_corners", true)
+	pick := func(a, b float32) float32 { return max(a, b) }
+	if by < 0 {
+		pick = func(a, b float32) float32 { return min(a, b) }
+		by = -by
+	}
+	for range min(by, m.w+m.h) {
+		if c.r.interrupted() {
+			return m
+		}
+		out := newMask(m.w, m.h, len(m.frames), 0)
+		for i, f := range m.frames {
+			for at := range f {
+				x, y := at%m.w, at/m.w
+				v := f[at]
+				for dy := -1; dy <= 1; dy++ {
+					for dx := -1; dx <= 1; dx++ {
+						if !tapered || dx == 0 || dy == 0 {
+							v = pick(v, f[clamp(y+dy, 0, m.h-1)*m.w+clamp(x+dx, 0, m.w-1)])
+						}
+					}
+				}
+				out.frames[i][at] = v
+			}
+		}
+		m = out
 	}
 	return m
 }

@@ -1,17 +1,8 @@
 package stub
 
 import (
-	"image"
 	"math"
 	"math/big"
-	"os"
-	"time"
-
-	_ "image/gif" // LoadImage reads it
-
-	_ "golang.org/x/image/bmp"  // LoadImage reads it
-	_ "golang.org/x/image/tiff" // LoadImage reads it
-	_ "golang.org/x/image/webp" // LoadImage reads it
 )
 
 type nodeFunc func(c *call) ([]any, *object, *exception)
@@ -31,15 +22,15 @@ func nodeTable() map[string]nodeFunc {
 		}),
 		"InvertMask":  of(func(c *call) any { return c.maskArg("mask").each(func(v float32) float32 { return 1 - v }) }),
 		"MaskToImage": of(func(c *call) any { return c.maskArg("mask").picture() }),
-		"ImageToMask": of(imageToMask), "CropMask": of(cropMask), "MaskComposite": maskComposite, "FeatherMask": of(featherMask),
+		"ImageToMask": of(imageToMask), "CropMask": of(cropMask), "MaskComposite": maskComposite, "FeatherMask": of(featherMask), "GrowMask": of(growMask),
 		"ThresholdMask": of(thresholdMask), "ImageColorToMask": of(colorToMask), "SplitImageWithAlpha": splitAlpha, "JoinImageWithAlpha": joinAlpha,
-		"EmptyLatentImage": emptyLatent, "EmptySD3LatentImage": emptyLatent,
-		"VAEDecode": decode, "VAEDecodeTiled": decodeTiled, "VAEEncode": encode, "VAEEncodeForInpaint": encode,
 		"SaveImage": saveImage, "PreviewImage": previewImage, "MaskPreview": maskPreview,
-		"SaveAnimatedPNG": saveAnimatedPNG, "SaveAnimatedWEBP": saveAnimatedWEBP, "SaveLatent": saveLatent,
-		"CreateVideo": createVideo, "SaveVideo": saveVideo, "EmptyAudio": emptyAudio, "SaveAudio": saveAudio,
+		"SaveAnimatedPNG": saveAnimatedPNG, "SaveAnimatedWEBP": saveAnimatedWEBP,
 	}
 	textNodes(nodes)
+	latentNodes(nodes)
+	mediaNodes(nodes)
+	moreNodes(nodes)
 	return nodes
 }
 
@@ -60,45 +51,6 @@ func emptyImage(c *call) ([]any, *object, *exception) {
 		}
 	}
 	return one(p)
-}
-
-func (c *call) load(name string) (*picture, *mask, *exception) {
-	file := c.r.c.annotated(c.text(name, ""))
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, nil, raise("FileNotFoundError", "[Errno 2] No such file or directory: '"+file+"'")
-	}
-	defer f.Close()
-	img, _, err := image.Decode(f)
-	if err != nil {
-		return nil, nil, raise("PIL.UnidentifiedImageError", "cannot identify image file '"+file+"'")
-	}
-	p, m, transparent := fromImage(img)
-	if !transparent {
-		m = newMask(64, 64, 1, 0)
-	}
-	return p, m, nil
-}
-
-func loadImage(c *call) ([]any, *object, *exception) {
-	p, m, ex := c.load("image")
-	return []any{p, m}, nil, ex
-}
-
-func loadImageMask(c *call) ([]any, *object, *exception) {
-	p, m, ex := c.load("image")
-	if ex != nil {
-		return nil, nil, ex
-	}
-	switch c.text("channel", "alpha") {
-	case "red":
-		m = p.channel(0)
-	case "green":
-		m = p.channel(1)
-	case "blue":
-		m = p.channel(2)
-	}
-	return one(m)
 }
 
 func imageScale(c *call) ([]any, *object, *exception) {
@@ -272,11 +224,30 @@ func fromBatch(c *call) ([]any, *object, *exception) {
 	return one(&picture{w: p.w, h: p.h, c: p.c, frames: p.frames[at : at+n]})
 }
 
+// rebatch cuts all pictures of a list into batches of one size.
 func rebatch(c *call) ([]any, *object, *exception) {
-	p, n := c.image("images"), max(1, c.int("batch_size", 1))
+	all, isList := c.args["images"].(list)
+	if !isList {
+		all = list{c.args["images"]}
+	}
+	if l, ok := c.args["batch_size"].(list); ok && len(l) > 0 {
+		c.args["batch_size"] = l[0]
+	}
+	n := max(1, c.int("batch_size", 1))
 	var out list
-	for i := 0; i < len(p.frames); i += n {
-		out = append(out, &picture{w: p.w, h: p.h, c: p.c, frames: p.frames[i:min(i+n, len(p.frames))]})
+	var last *picture
+	for _, v := range all {
+		p, ok := v.(*picture)
+		if !ok {
+			return nil, nil, raise("TypeError", "RebatchImages: images is no IMAGE")
+		}
+		for _, f := range p.frames {
+			if last == nil || len(last.frames) == n || last.w != p.w || last.h != p.h || last.c != p.c {
+				last = &picture{w: p.w, h: p.h, c: p.c}
+				out = append(out, last)
+			}
+			last.frames = append(last.frames, f)
+		}
 	}
 	return one(out)
 }
@@ -352,41 +323,4 @@ func padForOutpaint(c *call) ([]any, *object, *exception) {
 func imageSize(c *call) ([]any, *object, *exception) {
 	p := c.image("image")
 	return []any{big.NewInt(int64(p.w)), big.NewInt(int64(p.h)), big.NewInt(int64(len(p.frames)))}, nil, nil
-}
-
-func emptyLatent(c *call) ([]any, *object, *exception) {
-	return one(&latent{c.int("width", 512) / 8 * 8, c.int("height", 512) / 8 * 8, c.int("batch_size", 1), c.key})
-}
-
-// decode draws what stands for a generated picture, of the latent's size.
-func decode(c *call) ([]any, *object, *exception) {
-	l, ok := c.args["samples"].(*latent)
-	if !ok {
-		l = &latent{512, 512, 1, c.key}
-	}
-	if !c.r.sleep(50 * time.Millisecond) {
-		return nil, nil, nil
-	}
-	return one(c.stubPicture(l.w, l.h, l.batch))
-}
-
-func encode(c *call) ([]any, *object, *exception) {
-	p := c.image("pixels")
-	return one(&latent{max(8, p.w/8*8), max(8, p.h/8*8), len(p.frames), c.key})
-}
-
-// decodeTiled reports its tiles as steps, as the real one does.
-func decodeTiled(c *call) ([]any, *object, *exception) {
-	l, ok := c.args["samples"].(*latent)
-	if !ok {
-		l = &latent{512, 512, 1, c.key}
-	}
-	tile := max(64, c.int("tile_size", 512))
-	tiles := min(200, ((l.w+tile-1)/tile)*((l.h+tile-1)/tile)*l.batch)
-	for i := 1; i <= tiles; i++ {
-		if !c.r.sleep(10*time.Millisecond) || !c.r.progress(c.id, i, tiles) {
-			return nil, nil, nil
-		}
-	}
-	return decode(c)
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"math/big"
+	"strconv"
 	"strings"
 )
 
@@ -162,12 +163,12 @@ const maxDigits = 4300
 
 func parseNumber(s string) (any, error) {
 	if strings.ContainsAny(s, ".eE") {
-		f, _ := new(big.Float).SetString(s) // JSON's grammar is checked by the decoder
-		if f == nil {
+		// Too large a number is infinity, as in Python.
+		f, err := strconv.ParseFloat(s, 64)
+		if err != nil && !errors.Is(err, strconv.ErrRange) {
 			return nil, fmt.Errorf("not a number: %s", s)
 		}
-		out, _ := f.Float64()
-		return out, nil
+		return f, nil
 	}
 	if len(s) > maxDigits {
 		return nil, errors.New("integer of too many digits")

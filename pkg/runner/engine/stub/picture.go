@@ -24,7 +24,23 @@ type mask struct {
 	frames [][]float32
 }
 
+// maxValues bounds the values of one batch: 1 GiB.
+const maxValues = 1 << 28
+
+// room gives up where a batch would be larger than the stub holds, as PyTorch
+// does when memory runs out.
+func room(sizes ...int) {
+	total := 1
+	for _, n := range sizes {
+		if n < 0 || n > 0 && total > maxValues/n {
+			panic(raise("RuntimeError", "not enough memory: the CPU allocator cannot give what this batch needs"))
+		}
+		total *= n
+	}
+}
+
 func newPicture(w, h, c, batch int) *picture {
+	room(w, h, c, batch)
 	p := &picture{w: w, h: h, c: c}
 	for range batch {
 		p.frames = append(p.frames, make([]float32, w*h*c))
@@ -33,6 +49,7 @@ func newPicture(w, h, c, batch int) *picture {
 }
 
 func newMask(w, h, batch int, v float32) *mask {
+	room(w, h, batch)
 	m := &mask{w: w, h: h}
 	for range batch {
 		f := make([]float32, w*h)
@@ -102,120 +119,23 @@ func fromImage(img image.Image) (*picture, *mask, bool) {
 	b := img.Bounds()
 	p := newPicture(b.Dx(), b.Dy(), 3, 1)
 	m := newMask(b.Dx(), b.Dy(), 1, 0)
-	transparent := false
+	has := hasAlpha(img)
 	for y := range p.h {
 		for x := range p.w {
 			c := color.NRGBAModel.Convert(img.At(b.Min.X+x, b.Min.Y+y)).(color.NRGBA)
 			j := y*p.w + x
 			p.frames[0][j*3], p.frames[0][j*3+1], p.frames[0][j*3+2] = float32(c.R)/255, float32(c.G)/255, float32(c.B)/255
 			m.frames[0][j] = 1 - float32(c.A)/255
-			transparent = transparent || c.A != 255
 		}
 	}
-	return p, m, transparent
-}
-
-// resize scales one channel layout of any depth.
-func resize(f []float32, w, h, c, nw, nh int, method string) []float32 {
-	out := make([]float32, nw*nh*c)
-	switch method {
-	case "nearest-exact":
-		for y := range nh {
-			sy := min(h-1, int((float64(y)+0.5)*float64(h)/float64(nh)))
-			for x := range nw {
-				sx := min(w-1, int((float64(x)+0.5)*float64(w)/float64(nw)))
-				copy(out[(y*nw+x)*c:(y*nw+x+1)*c], f[(sy*w+sx)*c:])
-			}
-		}
-		return out
-	case "bilinear":
-		return sampled(f, w, h, c, nw, nh, 1, false, func(t float64) float64 { return max(0, 1-math.Abs(t)) })
-	case "area":
-		return sampled(f, w, h, c, nw, nh, 0.5, true, func(t float64) float64 {
-			if math.Abs(t) <= 0.5 {
-				return 1
-			}
-			return 0
-		})
-	case "lanczos":
-		return sampled(f, w, h, c, nw, nh, 3, true, func(t float64) float64 {
-			if t == 0 {
-				return 1
-			}
-			if math.Abs(t) >= 3 {
-				return 0
-			}
-			a := math.Pi * t
-			return 3 * math.Sin(a) * math.Sin(a/3) / (a * a)
-		})
-	}
-	return sampled(f, w, h, c, nw, nh, 2, false, cubic) // bicubic
-}
-
-func cubic(t float64) float64 {
-	const a = -0.75
-	t = math.Abs(t)
-	switch {
-	case t <= 1:
-		return (a+2)*t*t*t - (a+3)*t*t + 1
-	case t < 2:
-		return a*t*t*t - 5*a*t*t + 8*a*t - 4*a
-	}
-	return 0
-}
-
-// sampled resizes with a kernel, rows after columns. wide stretches the kernel
-// when making smaller, which is what keeps thin lines.
-func sampled(f []float32, w, h, c, nw, nh int, support float64, wide bool, kernel func(float64) float64) []float32 {
-	mid := make([]float32, nw*h*c)
-	along(f, mid, w, nw, h, c, 1, w, nw, support, wide, kernel)
-	out := make([]float32, nw*nh*c)
-	along(mid, out, h, nh, nw, c, nw, 1, 1, support, wide, kernel)
-	return out
-}
-
-// along resizes n source places to m along one axis. step is the distance
-// between places on that axis, in pixels; from and to are those of its lines.
-func along(src, dst []float32, n, m, lines, c, step, from, to int, support float64, wide bool, kernel func(float64) float64) {
-	scale := float64(n) / float64(m)
-	stretch := 1.0
-	if wide && scale > 1 {
-		stretch = scale
-	}
-	for i := range m {
-		center := (float64(i)+0.5)*scale - 0.5
-		low, high := int(math.Ceil(center-support*stretch)), int(math.Floor(center+support*stretch))
-		weights := make([]float64, 0, high-low+1)
-		sum := 0.0
-		for j := low; j <= high; j++ {
-			k := kernel((float64(j) - center) / stretch)
-			weights = append(weights, k)
-			sum += k
-		}
-		for l := range lines {
-			for ch := range c {
-				v := 0.0
-				for x, k := range weights {
-					j := clamp(low+x, 0, n-1)
-					v += k * float64(src[(l*from+j*step)*c+ch])
-				}
-				if sum != 0 {
-					v /= sum
-				}
-				dst[(l*to+i*step)*c+ch] = float32(v)
-			}
-		}
-	}
+	return p, m, has
 }
 
 func (p *picture) resize(w, h int, method string) *picture {
+	room(w, h, p.c, len(p.frames))
 	out := &picture{w: w, h: h, c: p.c}
 	for _, f := range p.frames {
-		r := resize(f, p.w, p.h, p.c, w, h, method)
-		for i, v := range r {
-			r[i] = max(0, min(1, v))
-		}
-		out.frames = append(out.frames, r)
+		out.frames = append(out.frames, resize(f, p.w, p.h, p.c, w, h, method))
 	}
 	return out
 }

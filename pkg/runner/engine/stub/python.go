@@ -330,6 +330,10 @@ type exception struct {
 
 func raise(kind, message string) *exception { return &exception{kind, message} }
 
+func raisef(kind, format string, a ...any) *exception {
+	return &exception{kind, fmt.Sprintf(format, a...)}
+}
+
 func (e *exception) Error() string { return e.kind + ": " + e.message }
 
 // asException makes an exception of any error.

@@ -44,6 +44,9 @@ func (c *core) handler() http.Handler {
 	m.HandleFunc("GET /models", c.getModels)
 	m.HandleFunc("GET /models/{folder}", c.getModelsOf)
 	m.HandleFunc("GET /extensions", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, []any{}) })
+	m.HandleFunc("GET /userdata", getUserdata)
+	m.HandleFunc("GET /internal/logs", c.getLogs)
+	m.HandleFunc("GET /internal/files/{folder}", c.getFiles)
 	m.HandleFunc("GET /view", c.view)
 	m.HandleFunc("POST /upload/image", c.upload)
 	m.HandleFunc("POST /upload/mask", c.upload)
@@ -51,8 +54,16 @@ func (c *core) handler() http.Handler {
 		m.HandleFunc("POST /api/jobs/{id}/cancel", c.cancelJob)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodOptions {
+			w.WriteHeader(http.StatusOK)
+			return
+		}
+		if !sameOrigin(r) || c.since(19) && r.Header.Get("Sec-Fetch-Site") == "cross-site" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxUpload)
-		if rest, ok := strings.CutPrefix(r.URL.Path, "/api/"); ok && !strings.HasPrefix(rest, "jobs/") {
+		if rest, ok := strings.CutPrefix(r.URL.Path, "/api/"); ok && !strings.HasPrefix(rest, "jobs/") && !strings.HasPrefix(rest, "internal/") {
 			r.URL.Path = "/" + rest
 			if p, ok := strings.CutPrefix(r.URL.RawPath, "/api/"); ok {
 				r.URL.RawPath = "/" + p
@@ -86,7 +97,9 @@ func answer(w http.ResponseWriter, status int, v any) {
 
 // broken is aiohttp's answer to an exception.
 func broken(w http.ResponseWriter) {
-	http.Error(w, "500 Internal Server Error", http.StatusInternalServerError)
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(http.StatusInternalServerError)
+	_, _ = io.WriteString(w, "500 Internal Server Error\n\nServer got itself in trouble")
 }
 
 // body reads a JSON body; false means that the answer was given.
@@ -144,7 +157,7 @@ func (c *core) postPrompt(w http.ResponseWriter, r *http.Request) {
 	c.mu.Unlock()
 	prompt, ok := req.get("prompt")
 	if !ok {
-		answer(w, 400, obj("error", failure("no_prompt", "There is no prompt", "There is no prompt", obj()), "node_errors", obj()))
+		answer(w, 400, obj("error", failure("no_prompt", "No prompt provided", "No prompt provided", obj()), "node_errors", obj()))
 		return
 	}
 	p, ok := prompt.(*object)
@@ -408,17 +421,16 @@ func (c *core) features() *object {
 	return obj("supports_preview_metadata", true, "max_upload_size", maxUpload)
 }
 
-// getStats says what runs, and that it is the stub: under a key of its own and
-// in the device's name.
+// getStats says what runs, and in the device's name that it is the stub.
 func (c *core) getStats(w http.ResponseWriter, _ *http.Request) {
 	osName := "posix"
 	if c.since(4) {
 		osName = "linux"
 	}
 	answer(w, 200, obj("system", obj("os", osName, "ram_total", int64(0), "ram_free", int64(0), "comfyui_version", strings.TrimPrefix(c.version(), "v"),
-		"python_version", "STUB", "pytorch_version", "STUB", "embedded_python", false, "argv", []any{"comfyctl stub engine"}),
-		"devices", []any{obj("name", "STUB "+runtime.GOARCH, "type", "cpu", "index", nil, "vram_total", 0, "vram_free", 0, "torch_vram_total", 0, "torch_vram_free", 0)},
-		"comfyctl_stub", true))
+		"python_version", "STUB", "pytorch_version", "STUB", "required_frontend_version", nil, "installed_templates_version", nil,
+		"required_templates_version", nil, "embedded_python", false, "argv", []any{"comfyctl stub engine"}),
+		"devices", []any{obj("name", "STUB "+runtime.GOARCH, "type", "cpu", "index", nil, "vram_total", 0, "vram_free", 0, "torch_vram_total", 0, "torch_vram_free", 0)}))
 }
 
 func (c *core) getEmbeddings(w http.ResponseWriter, _ *http.Request) {
@@ -429,11 +441,11 @@ func (c *core) getEmbeddings(w http.ResponseWriter, _ *http.Request) {
 	answer(w, 200, list)
 }
 
-func (c *core) getModels(w http.ResponseWriter, _ *http.Request) { answer(w, 200, catalog.Folders()) }
+func (c *core) getModels(w http.ResponseWriter, _ *http.Request) { answer(w, 200, c.folders()) }
 
 func (c *core) getModelsOf(w http.ResponseWriter, r *http.Request) {
 	f := r.PathValue("folder")
-	if !catalog.KnownFolder(f) {
+	if !slices.Contains(c.folders(), f) {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}

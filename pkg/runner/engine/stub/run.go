@@ -50,6 +50,17 @@ func (r *run) send(typ string, data *object) {
 	r.c.send(r.it.client(), typ, data)
 }
 
+// tell sends what goes to every socket when the prompt names no client.
+func (r *run) tell(typ string, data *object) {
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	client := r.it.client()
+	if client == nobody {
+		client = ""
+	}
+	r.c.send(client, typ, data)
+}
+
 // note sends a message and keeps it for the history.
 func (r *run) note(typ string, data *object) {
 	r.messages = append(r.messages, []any{typ, data})
@@ -162,7 +173,7 @@ func (r *run) plan() *schedule {
 			_, inputs := r.node(id)
 			for _, name := range inputs.keys {
 				from, _, ok := source(inputs.values[name])
-				if !ok || r.it.prompt.values[from] == nil || r.c.cache[r.key(from)] != nil {
+				if !ok || r.it.prompt.values[from] == nil || r.c.cache[r.key(from)] != nil || r.skipped(id, name) {
 					continue
 				}
 				s.waits[id][from] = true
@@ -206,17 +217,17 @@ func (r *run) visit(id string) {
 			r.output(id, e.ui)
 		}
 		r.send("executed", obj("node", id, "display_node", id, "output", ui, "prompt_id", r.it.id))
-		r.state(id, 1, 1, "finished")
+		r.done(id)
 		return
 	}
-	r.state(id, 0, 1, "running")
+	r.state(id, 0.0, 1.0, "running")
 	r.send("executing", obj("node", id, "display_node", id, "prompt_id", r.it.id))
 	if r.interrupted() {
 		r.stop(id)
 		return
 	}
 	class, inputs := r.node(id)
-	args, ex := r.arguments(inputs)
+	args, ex := r.arguments(class, inputs)
 	var outputs []any
 	var ui *object
 	if ex == nil {
@@ -236,7 +247,7 @@ func (r *run) visit(id string) {
 	}
 	r.c.cache[key] = &cached{outputs: outputs, ui: ui}
 	r.executed = append(r.executed, id)
-	r.state(id, 1, 1, "finished")
+	r.done(id)
 }
 
 func (r *run) output(id string, ui *object) {
@@ -245,17 +256,31 @@ func (r *run) output(id string, ui *object) {
 }
 
 // arguments resolves the links of a node.
-func (r *run) arguments(inputs *object) (map[string]any, *exception) {
+// Constants that the class does not declare are left out; undeclared links
+// reach the function in ComfyUI, which then raises.
+func (r *run) arguments(class *catalog.Class, inputs *object) (map[string]any, *exception) {
 	args := map[string]any{}
+	declared := map[string]bool{}
+	for _, s := range specsOf(class, inputs) {
+		declared[s.Name] = true
+	}
 	for _, name := range inputs.keys {
 		v := inputs.values[name]
 		from, slot, ok := source(v)
 		if !ok {
-			args[name] = v
+			if declared[name] {
+				args[name] = v
+			}
 			continue
+		}
+		if !declared[name] {
+			return nil, raisef("TypeError", "%s got an unexpected keyword argument '%s'", class.Name, name)
 		}
 		e := r.c.cache[r.key(from)]
 		if e == nil {
+			if lazy(class.Name, name) {
+				continue // the branch that was not asked for
+			}
 			return nil, raise("KeyError", "'"+from+"'")
 		}
 		if slot < 0 {
@@ -269,6 +294,25 @@ func (r *run) arguments(inputs *object) (map[string]any, *exception) {
 	return args, nil
 }
 
+// takesLists are the classes that get whole lists at once.
+var takesLists = map[string]bool{"RebatchImages": true}
+
+// lazy reports whether a class leaves an input until it asks for it.
+func lazy(class, input string) bool {
+	return class == "ComfySwitchNode" && (input == "on_true" || input == "on_false")
+}
+
+// skipped reports whether an input is a branch that a constant switch does not
+// take. Behind a linked switch both branches run.
+func (r *run) skipped(id, input string) bool {
+	class, inputs := r.node(id)
+	on, given := inputs.get("switch")
+	if _, isLink := on.([]any); !lazy(class.Name, input) || !given || isLink {
+		return false
+	}
+	return pyBool(on) != (input == "on_true")
+}
+
 // list is the value of an output that is a list: what comes after runs once
 // for each element.
 type list []any
@@ -280,7 +324,7 @@ func (r *run) call(id string, class *catalog.Class, args map[string]any) ([]any,
 			n = max(n, len(l))
 		}
 	}
-	if n == 0 {
+	if n == 0 || takesLists[class.Name] {
 		return r.once(id, class, args)
 	}
 	var all []list
@@ -301,6 +345,10 @@ func (r *run) call(id string, class *catalog.Class, args map[string]any) ([]any,
 			all = make([]list, len(out))
 		}
 		for j := range out {
+			if l, ok := out[j].(list); ok {
+				all[j] = append(all[j], l...)
+				continue
+			}
 			all[j] = append(all[j], out[j])
 		}
 		ui = joinUI(ui, u)
@@ -327,7 +375,19 @@ func joinUI(a, b *object) *object {
 	return a
 }
 
-func (r *run) once(id string, class *catalog.Class, args map[string]any) ([]any, *object, *exception) {
+// once calls a node. Its function may give up by panicking with an exception;
+// any other panic is a fault of the stub's own, which ends this prompt and not
+// the process.
+func (r *run) once(id string, class *catalog.Class, args map[string]any) (outputs []any, ui *object, ex *exception) {
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case *exception:
+			outputs, ui, ex = nil, nil, p
+		default:
+			outputs, ui, ex = nil, nil, raisef("RuntimeError", "the stub engine failed in %s: %v", class.Name, p)
+		}
+	}()
 	c := &call{r: r, id: id, class: class, args: args, key: r.key(id)}
 	if f, ok := r.c.nodes[class.Name]; ok {
 		return f(c)
@@ -335,10 +395,20 @@ func (r *run) once(id string, class *catalog.Class, args map[string]any) ([]any,
 	return c.made()
 }
 
-func (r *run) state(id string, value, max float64, state string) {
+// done ends a node's progress at its maximum, whole where it was served from
+// the cache.
+func (r *run) done(id string) {
+	limit := any(1)
+	if s, ok := r.finished.get(id); ok {
+		limit, _ = s.(*object).get("max")
+	}
+	r.state(id, limit, limit, "finished")
+}
+
+func (r *run) state(id string, value, max any, state string) {
 	r.finished.set(id, obj("value", value, "max", max, "state", state, "node_id", id, "prompt_id", r.it.id,
 		"display_node_id", id, "parent_node_id", nil, "real_node_id", id))
-	r.send("progress_state", obj("prompt_id", r.it.id, "nodes", r.finished))
+	r.tell("progress_state", obj("prompt_id", r.it.id, "nodes", r.finished))
 }
 
 // progress walks one step of a sampler; false means that it was interrupted.
@@ -347,8 +417,8 @@ func (r *run) progress(id string, value, max int) bool {
 		r.broke = true
 		return false
 	}
-	r.state(id, float64(value), float64(max), "running")
-	r.send("progress", obj("value", value, "max", max, "prompt_id", r.it.id, "node", id))
+	r.state(id, value, max, "running")
+	r.tell("progress", obj("value", value, "max", max, "prompt_id", r.it.id, "node", id))
 	return true
 }
 
@@ -387,7 +457,11 @@ func (r *run) stop(id string) {
 	r.messages = append(r.messages, []any{"execution_interrupted", r.failed})
 	r.c.mu.Lock()
 	r.c.interrupt = false
-	r.c.send("", "execution_interrupted", r.failed)
+	client := r.it.client()
+	if client == nobody {
+		client = ""
+	}
+	r.c.send(client, "execution_interrupted", r.failed)
 	r.c.mu.Unlock()
 }
 
@@ -397,6 +471,6 @@ func (r *run) fail(id string, class *catalog.Class, inputs *object, ex *exceptio
 		current.set(name, []any{pyStr(inputs.values[name])})
 	}
 	r.failed = obj("prompt_id", r.it.id, "node_id", id, "node_type", class.Name, "executed", r.ran(), "exception_message", ex.message+"\n",
-		"exception_type", ex.kind, "traceback", []any{"the stub engine has no traceback\n"}, "current_inputs", current, "current_outputs", r.ran(), "timestamp", now())
+		"exception_type", ex.kind, "traceback", []any{"the stub engine has no traceback\n"}, "current_inputs", current, "current_outputs", slices.Clone(r.it.prompt.keys), "timestamp", now())
 	r.note("execution_error", r.failed)
 }

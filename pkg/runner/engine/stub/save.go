@@ -3,29 +3,38 @@ package stub
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"hash/crc32"
 	"image/jpeg"
 	"image/png"
-	"math"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // target is where a save node writes next: prefix_00001_.ext.
 type target struct {
 	dir, sub, stem string
 	counter        int
+	written        int  // files so far, which %batch_num% stands for
+	bare           bool // no underscore behind the number
 }
 
-var counted = regexp.MustCompile(`_(\d+)_?(\.[a-z0-9]+)?$`)
+var counted = regexp.MustCompile(`^_(\d+)_?(\.[a-z0-9]+)?$`)
 
 func (c *call) target(folder, prefix string) (*target, *exception) {
 	prefix = strings.ReplaceAll(prefix, `\`, "/")
+	now := time.Now()
+	w, h := 0, 0
+	if p, ok := c.args["images"].(*picture); ok {
+		w, h = p.w, p.h
+	}
+	prefix = strings.NewReplacer("%width%", strconv.Itoa(w), "%height%", strconv.Itoa(h), "%year%", now.Format("2006"),
+		"%month%", now.Format("01"), "%day%", now.Format("02"), "%hour%", now.Format("15"), "%minute%", now.Format("04"),
+		"%second%", now.Format("05")).Replace(prefix)
 	root := filepath.Join(c.r.c.o.Dir, folder)
 	full := filepath.Join(root, filepath.FromSlash(prefix))
 	if !strings.HasPrefix(full, root+string(filepath.Separator)) {
@@ -52,8 +61,12 @@ func (c *call) target(folder, prefix string) (*target, *exception) {
 
 // write stores one file and describes it as the history does.
 func (t *target) write(typ, ext string, b []byte) (any, *exception) {
-	name := fmt.Sprintf("%s_%05d_%s", t.stem, t.counter, ext)
+	name := fmt.Sprintf("%s_%05d_%s", strings.ReplaceAll(t.stem, "%batch_num%", strconv.Itoa(t.written)), t.counter, ext)
+	if t.bare {
+		name = fmt.Sprintf("%s_%05d%s", t.stem, t.counter, ext)
+	}
 	t.counter++
+	t.written++
 	if err := os.WriteFile(filepath.Join(t.dir, name), b, 0o644); err != nil {
 		return nil, raise("OSError", err.Error())
 	}
@@ -123,7 +136,7 @@ func saveImage(c *call) ([]any, *object, *exception) {
 
 func previewImage(c *call) ([]any, *object, *exception) {
 	p := c.image("images")
-	files, ex := c.save(p, "temp", "ComfyUI_temp_"+c.key[:5])
+	files, ex := c.save(p, "temp", c.tempPrefix())
 	if ex != nil {
 		return nil, nil, ex
 	}
@@ -131,11 +144,21 @@ func previewImage(c *call) ([]any, *object, *exception) {
 }
 
 func maskPreview(c *call) ([]any, *object, *exception) {
-	files, ex := c.save(c.maskArg("mask").picture(), "temp", "ComfyUI_temp_"+c.key[:5])
+	files, ex := c.save(c.maskArg("mask").picture(), "temp", c.tempPrefix())
 	if ex != nil {
 		return nil, nil, ex
 	}
 	return []any{c.args["mask"]}, obj("images", files), nil
+}
+
+// tempPrefix starts the names of pictures that are only looked at: five letters
+// that differ between results.
+func (c *call) tempPrefix() string {
+	b := []byte(c.key[:5])
+	for i := range b {
+		b[i] = 'a' + b[i]%26
+	}
+	return "ComfyUI_temp_" + string(b)
 }
 
 // preview sends a small picture of what is being drawn.
@@ -157,7 +180,7 @@ func (c *call) preview(step, steps int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for id, s := range k.sockets {
-		if id != c.r.it.client() && c.r.it.client() != "\x00nobody" {
+		if id != c.r.it.client() && c.r.it.client() != nobody {
 			continue
 		}
 		s.mu.Lock()
@@ -236,77 +259,4 @@ func saveAnimatedWEBP(c *call) ([]any, *object, *exception) {
 	}
 	f, ex := t.write("output", ".webp", b)
 	return []any{}, obj("images", []any{f}, "animated", []any{len(p.frames) != 1}), ex
-}
-
-// saveLatent writes a safetensors file of zeros in the latent's shape, marked
-// as the stub's.
-func saveLatent(c *call) ([]any, *object, *exception) {
-	w, h, batch := 512, 512, 1
-	if l, ok := c.args["samples"].(*latent); ok {
-		w, h, batch = l.w, l.h, l.batch
-	}
-	t, ex := c.target("output", c.text("filename_prefix", "latents/ComfyUI"))
-	if ex != nil {
-		return nil, nil, ex
-	}
-	size := batch * 4 * (h / 8) * (w / 8) * 4
-	head, _ := json.Marshal(map[string]any{"__metadata__": map[string]string{"comfyctl": "STUB"},
-		"latent_tensor": map[string]any{"dtype": "F32", "shape": []int{batch, 4, h / 8, w / 8}, "data_offsets": []int{0, size}}})
-	b := binary.LittleEndian.AppendUint64(nil, uint64(len(head)))
-	b = append(append(b, head...), make([]byte, size)...)
-	f, ex := t.write("output", ".latent", b)
-	return []any{}, obj("latents", []any{f}), ex
-}
-
-// video is frames at a rate.
-type video struct {
-	p   *picture
-	fps float64
-}
-
-func createVideo(c *call) ([]any, *object, *exception) {
-	return one(&video{c.image("images"), c.num("fps", 30)})
-}
-
-// saveVideo writes motion JPEG in an MP4 container: there is no H.264 encoder
-// in Go. Players that know MJPEG show it.
-func saveVideo(c *call) ([]any, *object, *exception) {
-	v, ok := c.args["video"].(*video)
-	if !ok {
-		v = &video{c.stubPicture(64, 64, 2), 8}
-	}
-	t, ex := c.target("output", c.text("filename_prefix", "video/ComfyUI"))
-	if ex != nil {
-		return nil, nil, ex
-	}
-	b, err := mp4(v.p, v.fps)
-	if err != nil {
-		return nil, nil, raise("OSError", err.Error())
-	}
-	f, ex := t.write("output", ".mp4", b)
-	return []any{v}, obj("images", []any{f}, "animated", []any{true}), ex
-}
-
-// audio is silence of a length.
-type audio struct {
-	seconds  float64
-	rate, ch int
-}
-
-func emptyAudio(c *call) ([]any, *object, *exception) {
-	return one(&audio{min(c.num("duration", 60), 600), clamp(c.int("sample_rate", 44100), 1, 192000), clamp(c.int("channels", 2), 1, 2)})
-}
-
-// saveAudio writes silence as FLAC: every subframe is a constant.
-func saveAudio(c *call) ([]any, *object, *exception) {
-	a, ok := c.args["audio"].(*audio)
-	if !ok {
-		a = &audio{1, 44100, 2}
-	}
-	t, ex := c.target("output", c.text("filename_prefix", "audio/ComfyUI"))
-	if ex != nil {
-		return nil, nil, ex
-	}
-	f, ex := t.write("output", ".flac", flac(a.rate, a.ch, int(math.Round(a.seconds*float64(a.rate)))))
-	return []any{}, obj("audio", []any{f}), ex
 }

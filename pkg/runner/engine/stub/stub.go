@@ -65,14 +65,31 @@ func New(o Options) (*Stub, error) {
 	if o.Dir == "" {
 		return nil, errors.New("making the stub engine: no folder")
 	}
-	for _, d := range []string{"input", "output", "temp", "models"} {
-		if err := os.MkdirAll(filepath.Join(o.Dir, d), 0o755); err != nil {
-			return nil, fmt.Errorf("making the stub engine's folders: %w", err)
-		}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("making the stub engine: %w", err)
+	}
+	o.Dir = dir
+	if err := makeFolders(dir); err != nil {
+		return nil, err
 	}
 	done := make(chan struct{})
 	close(done)
 	return &Stub{o: o, cat: cat, done: done}, nil
+}
+
+// makeFolders makes what is missing and empties temp, as ComfyUI does at its
+// start.
+func makeFolders(dir string) error {
+	if err := os.RemoveAll(filepath.Join(dir, "temp")); err != nil {
+		return fmt.Errorf("emptying the stub engine's temp: %w", err)
+	}
+	for _, d := range []string{"input", "output", "temp", "models"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			return fmt.Errorf("making the stub engine's folders: %w", err)
+		}
+	}
+	return nil
 }
 
 // Start implements engine.Process: a new server with an empty memory, as
@@ -80,6 +97,14 @@ func New(o Options) (*Stub, error) {
 func (s *Stub) Start(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	select {
+	case <-s.done:
+	default:
+		return errors.New("starting the stub engine: it runs already")
+	}
+	if err := makeFolders(s.o.Dir); err != nil {
+		return fmt.Errorf("starting the stub engine: %w", err)
+	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", s.o.Listen)
 	if err != nil {

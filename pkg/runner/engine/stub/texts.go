@@ -61,7 +61,7 @@ func textNodes(m map[string]nodeFunc) {
 
 func show(v any) string {
 	switch v := v.(type) {
-	case *picture, *mask, *latent, *token:
+	case *picture, *mask, *latent, *token, *audio, *video:
 		return "STUB value"
 	default:
 		return pyStr(v)

@@ -199,11 +199,7 @@ func (ch *checker) node(id string) (bool, *exception) {
 	cl, _ := ch.c.cat.Class(class.(string))
 	var errs []any
 	valid := true
-	specs := cl.Expand(func(name string) catalog.Value {
-		v, given := inputs.get(name)
-		text, _ := v.(string)
-		return catalog.Value{Given: given, Text: text}
-	})
+	specs := specsOf(cl, inputs)
 	for i := range specs {
 		e, ok, ex := ch.input(cl, inputs, &specs[i])
 		if ex != nil {
@@ -223,19 +219,35 @@ func (ch *checker) node(id string) (bool, *exception) {
 	return valid && len(errs) == 0, nil
 }
 
-// config is [type, options] as /object_info has it, without its prose.
-func (ch *checker) config(s *catalog.InputSpec) any {
-	opts := obj()
-	for k, v := range map[string]json.RawMessage{"default": s.Default, "min": json.RawMessage(s.Min), "max": json.RawMessage(s.Max)} {
-		if len(v) > 0 {
-			opts.set(k, v)
+// specsOf are the inputs that a node has with the values given.
+func specsOf(cl *catalog.Class, inputs *object) []catalog.InputSpec {
+	return cl.Expand(func(name string) catalog.Value {
+		v, given := inputs.get(name)
+		text, _ := v.(string)
+		return catalog.Value{Given: given, Text: text}
+	})
+}
+
+// config is an input's schema as /object_info shows it, [type, options].
+func (ch *checker) config(class, input string) any {
+	raw, ok := ch.c.cat.ObjectInfoOf(class, ch.files)
+	if !ok {
+		return nil
+	}
+	var info struct {
+		Input map[string]map[string]json.RawMessage `json:"input"`
+	}
+	if json.Unmarshal(raw, &info) != nil {
+		return nil
+	}
+	for _, group := range []string{"required", "optional"} {
+		if c, ok := info.Input[group][input]; ok {
+			if v, err := parseJSON(c); err == nil {
+				return v
+			}
 		}
 	}
-	slices.Sort(opts.keys)
-	if s.Literal {
-		return []any{ch.options(s), opts}
-	}
-	return []any{s.Type, opts}
+	return nil
 }
 
 func (ch *checker) options(s *catalog.InputSpec) []any {
@@ -265,7 +277,7 @@ func (ch *checker) input(cl *catalog.Class, inputs *object, s *catalog.InputSpec
 		return failure("required_input_missing", "A required input is missing", last, obj("input_name", s.Name)), false, nil
 	}
 	if link, isLink := val.([]any); isLink {
-		return ch.link(s, link)
+		return ch.link(cl, s, link)
 	}
 	if w, isWrapped := val.(*object); isWrapped {
 		if inner, ok := w.get("__value__"); ok {
@@ -276,7 +288,7 @@ func (ch *checker) input(cl *catalog.Class, inputs *object, s *catalog.InputSpec
 	val, bad := convert(s.Type, val)
 	if bad != nil { //nolint:nilerr // it is the answer, not a failure of ours
 		return failure("invalid_input_type", "The value is not a "+s.Type, s.Name+", "+pyStr(inputs.values[s.Name])+", "+bad.message,
-			obj("input_name", s.Name, "input_config", ch.config(s), "received_value", inputs.values[s.Name], "exception_message", bad.message)), false, nil
+			obj("input_name", s.Name, "input_config", ch.config(cl.Name, s.Name), "received_value", inputs.values[s.Name], "exception_message", bad.message)), false, nil
 	}
 	inputs.set(s.Name, val)
 	if selfChecked(cl.Name, s) {
@@ -286,10 +298,10 @@ func (ch *checker) input(cl *catalog.Class, inputs *object, s *catalog.InputSpec
 		return obj("input_name", s.Name, "input_config", config, "received_value", val)
 	}
 	if c, ok := compare(val, s.Min); ok && c < 0 {
-		return failure("value_smaller_than_min", fmt.Sprintf("%s is below %s", pyStr(val), s.Min), s.Name, extra(ch.config(s))), false, nil
+		return failure("value_smaller_than_min", fmt.Sprintf("%s is below %s", pyStr(val), s.Min), s.Name, extra(ch.config(cl.Name, s.Name))), false, nil
 	}
 	if c, ok := compare(val, s.Max); ok && c > 0 {
-		return failure("value_bigger_than_max", fmt.Sprintf("%s is above %s", pyStr(val), s.Max), s.Name, extra(ch.config(s))), false, nil
+		return failure("value_bigger_than_max", fmt.Sprintf("%s is above %s", pyStr(val), s.Max), s.Name, extra(ch.config(cl.Name, s.Name))), false, nil
 	}
 	if !ch.enumerated(s) {
 		return nil, true, nil
@@ -303,7 +315,7 @@ func (ch *checker) input(cl *catalog.Class, inputs *object, s *catalog.InputSpec
 		if slices.ContainsFunc(options, func(o any) bool { return pyEqual(one, o) }) {
 			continue
 		}
-		config, shown := ch.config(s), pyRepr(options)
+		config, shown := ch.config(cl.Name, s.Name), pyRepr(options)
 		if len(options) > 20 {
 			config, shown = nil, fmt.Sprintf("(list of length %d)", len(options))
 		}
@@ -355,11 +367,10 @@ func convert(typ string, v any) (any, *exception) {
 	return out, nil
 }
 
-func (ch *checker) link(s *catalog.InputSpec, link []any) (e any, ok bool, ex *exception) {
-	extra := obj("input_name", s.Name, "input_config", ch.config(s))
+func (ch *checker) link(to *catalog.Class, s *catalog.InputSpec, link []any) (e any, ok bool, ex *exception) {
 	if len(link) != 2 {
-		extra.set("received_value", link)
-		return failure("bad_linked_input", "A link is [node, slot]", s.Name, extra), false, nil
+		return failure("bad_linked_input", "A link is [node, slot]", s.Name,
+			obj("input_name", s.Name, "input_config", ch.config(to.Name, s.Name), "received_value", link)), false, nil
 	}
 	from, isText := link[0].(string)
 	n, found := ch.p.values[from].(*object)
@@ -380,9 +391,8 @@ func (ch *checker) link(s *catalog.InputSpec, link []any) (e any, ok bool, ex *e
 		return nil, false, raise("IndexError", "tuple index out of range")
 	}
 	if received := cl.Outputs[at].Type; !ch.compatible(received, s.Type) {
-		extra.set("received_type", received)
-		extra.set("linked_node", link)
-		return failure("return_type_mismatch", "The types of a link differ", fmt.Sprintf("%s, received_type(%s) mismatch input_type(%s)", s.Name, received, s.Type), extra), false, nil
+		return failure("return_type_mismatch", "The types of a link differ", fmt.Sprintf("%s, received_type(%s) mismatch input_type(%s)", s.Name, received, s.Type),
+			obj("input_name", s.Name, "input_config", ch.config(to.Name, s.Name), "received_type", received, "linked_node", link)), false, nil
 	}
 	ok, ex = ch.node(from)
 	if ex != nil {
@@ -390,7 +400,7 @@ func (ch *checker) link(s *catalog.InputSpec, link []any) (e any, ok bool, ex *e
 			return nil, false, ex
 		}
 		ch.record(from, false, failure("exception_during_inner_validation", "Validating a node before it raised", ex.message,
-			obj("input_name", s.Name, "input_config", ch.config(s), "exception_message", ex.message, "exception_type", ex.kind, "traceback", []any{}, "linked_node", link)))
+			obj("input_name", s.Name, "input_config", ch.config(to.Name, s.Name), "exception_message", ex.message, "exception_type", ex.kind, "traceback", []any{}, "linked_node", link)))
 		return nil, false, nil
 	}
 	return nil, ok, nil
@@ -435,7 +445,7 @@ func (ch *checker) custom(cl *catalog.Class, inputs *object) any {
 			continue
 		}
 		if _, err := os.Stat(ch.c.annotated(name)); err != nil {
-			return failure("custom_validation_failed", "The class refuses a value", s.Name+" - there is no file "+name, obj("input_name", s.Name))
+			return failure("custom_validation_failed", "The class refuses a value", s.Name+" - Invalid "+s.File+" file: "+name, obj("input_name", s.Name))
 		}
 	}
 	return nil
