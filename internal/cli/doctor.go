@@ -20,7 +20,9 @@ import (
 	"github.com/comfyctl/comfyctl/internal/diag"
 	"github.com/comfyctl/comfyctl/internal/diskspace"
 	"github.com/comfyctl/comfyctl/internal/dockerengine"
+	"github.com/comfyctl/comfyctl/internal/runnerbin"
 	"github.com/comfyctl/comfyctl/internal/term"
+	"github.com/comfyctl/comfyctl/pkg/pack"
 )
 
 // DoctorOptions of `comfyctl doctor`.
@@ -211,7 +213,7 @@ func checkTool(ctx context.Context, name, why string, args ...string) checkup {
 func checkRunner(ctx context.Context) checkup {
 	c := checkup{Name: "runner", State: checkOK}
 	switch out, err := output(ctx, "go", "version"); {
-	case embeddedRunner():
+	case runnerbin.Embedded(pack.DefaultPlatform):
 		c.Text = "built in"
 	case err == nil:
 		c.Text = "compiled by " + strings.TrimSpace(out)

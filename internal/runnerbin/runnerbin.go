@@ -118,3 +118,9 @@ func check(b []byte, arch, name string) error {
 	}
 	return nil
 }
+
+// Embedded reports whether this build holds the runner of a platform.
+func Embedded(platform string) bool {
+	_, err := embedded.Open("bin/comfy-runner-" + strings.ReplaceAll(platform, "/", "-") + ".gz")
+	return err == nil
+}
