@@ -152,7 +152,7 @@ func TestStoredLoginIsSent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ref, err := Parse(host + "/x")
+	ref, err := Parse(host + "/acme/x")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestUnreachableAndUnreadable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ref, err := Parse("127.0.0.1:1/x")
+	ref, err := Parse("127.0.0.1:1/acme/x")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func (o BuildOptions) Store() *cas.Store { return cas.Open(filepath.Join(o.Cache
 
 // Built is a made image.
 type Built struct {
-	v1.Image
+	Image v1.Image
 	// Layers say what is in it, lowest first, without the environment's.
 	Layers []LayerPlan
 	// Environment is the key of the environment, empty for a stub.
