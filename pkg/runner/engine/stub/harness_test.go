@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/google/uuid"
 
 	"github.com/comfyctl/comfyctl/pkg/runner/engine/stub"
 )
@@ -218,9 +219,12 @@ func ended(e event) bool {
 // history entry.
 func (r *rig) run(prompt any) ([]event, map[string]any) {
 	r.t.Helper()
-	c := r.dial("run")
+	// A name of its own: the server forgets a name when the socket that had it
+	// before closes, also if another has it by then.
+	client := uuid.NewString()
+	c := r.dial(client)
 	defer func() { _ = c.conn.Close(websocket.StatusNormalClosure, "") }()
-	res := r.post(map[string]any{"prompt": prompt, "client_id": "run"})
+	res := r.post(map[string]any{"prompt": prompt, "client_id": client})
 	if res.status != http.StatusOK {
 		r.t.Fatalf("refused: %s", res.body)
 	}
