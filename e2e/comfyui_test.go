@@ -120,7 +120,7 @@ func textToImage(t *testing.T, r release) string {
 	}
 	overlay := strings.Join([]string{
 		"comfyui: { version: \"" + r.version + "\", source: \"" + r.dir + "\" }",
-		"build: { base: \"" + need(t, "E2E_BASE") + "\", torch: system" + authority() + " }",
+		"build: { base: \"" + need(t, "E2E_BASE") + "\", torch: system, ca: \"${E2E_CA:-}\" }",
 		"models:",
 		"  - path: checkpoints/sd15-random.safetensors",
 		"    source: " + need(t, "E2E_CHECKPOINT"),
@@ -163,13 +163,4 @@ func TestNodes(t *testing.T) {
 			t.Run("cancel", func(t *testing.T) { checkCancel(t, s) })
 		})
 	}
-}
-
-// authority names the certificates of this machine where it has its own, for
-// the downloads while an environment is built.
-func authority() string {
-	if file := os.Getenv("SSL_CERT_FILE"); file != "" {
-		return ", ca: \"" + file + "\""
-	}
-	return ""
 }

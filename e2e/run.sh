@@ -23,6 +23,8 @@ if [[ -z $sources ]]; then
 fi
 docker version >/dev/null 2>&1 || { echo "Docker does not answer; comfyctl doctor says what to do" >&2; exit 1; }
 
+# Downloads while an environment is built trust what this machine trusts.
+export E2E_CA=${E2E_CA:-${SSL_CERT_FILE:-}}
 mkdir -p bin/e2e
 export E2E_BASE=${E2E_BASE:-comfyctl-e2e/cpu-base:sid}
 docker image inspect "$E2E_BASE" >/dev/null 2>&1 || e2e/base.sh "$E2E_BASE"
