@@ -204,7 +204,10 @@ func (a *App) runDocker(ctx context.Context, o *RunOptions, p *project) error {
 	if err != nil {
 		return err
 	}
-	if err := a.serving(ctx, o, p, filepath.Join(p.Dir, stateDir), r.URL, r.Engine, time.Since(began)); err != nil {
+	state := filepath.Join(p.Dir, stateDir)
+	remove := stop
+	stop = func() error { return errors.Join(forgetRunning(state), remove()) }
+	if err := a.serving(ctx, o, p, state, r.URL, r.Engine, time.Since(began)); err != nil {
 		return errors.Join(err, stop())
 	}
 	w := &logWriter{app: a, story: true}

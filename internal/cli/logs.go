@@ -6,6 +6,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -105,7 +108,9 @@ func (w *logWriter) line(text string) {
 		return
 	}
 	record := map[string]any{"type": "log"}
-	if json.Unmarshal([]byte(text), &record) != nil {
+	if json.Unmarshal([]byte(text), &record) == nil {
+		text = spoken(record, text)
+	} else {
 		record["message"] = text
 	}
 	record["type"] = "log"
@@ -124,4 +129,30 @@ func (w *logWriter) line(text string) {
 	}
 	// A broken pipe ends the command by its own signal.
 	_ = w.app.print(text)
+}
+
+// spoken is a structured record in words: time, source, level, message, facts.
+func spoken(record map[string]any, raw string) string {
+	msg, ok := record["msg"].(string)
+	at, err := time.Parse(time.RFC3339Nano, fmt.Sprint(record["time"]))
+	if !ok || err != nil {
+		return raw
+	}
+	source, _ := record["source"].(string)
+	if source == "" {
+		source = "runner"
+	}
+	text := at.UTC().Format("15:04:05") + "  " + fmt.Sprintf("%-6s", source) + "  "
+	if level, _ := record["level"].(string); level != "INFO" && level != "" {
+		text += level + "  "
+	}
+	text += msg
+	for _, key := range slices.Sorted(maps.Keys(record)) {
+		switch key {
+		case "msg", "time", "source", "level", "type":
+		default:
+			text += fmt.Sprintf("  %s=%v", key, record[key])
+		}
+	}
+	return text
 }

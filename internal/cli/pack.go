@@ -97,15 +97,21 @@ func (a *App) recipe(p *project, f packFlags) (*pack.Recipe, error) {
 			return nil, err
 		}
 	}
-	return pack.FromPlan(p.Plan, pack.PlanOptions{Engine: f.Engine, Platform: f.Platform, Runner: runner, Models: f.Models, Packer: version, Pip: a.pip(), Proxy: a.env["HTTPS_PROXY"]})
+	r, err := pack.FromPlan(p.Plan, pack.PlanOptions{Engine: f.Engine, Platform: f.Platform, Runner: runner, Models: f.Models, Packer: version, Pip: a.pip(), Proxy: a.env["HTTPS_PROXY"]})
+	if err == nil && r.Environment != nil && r.Environment.CA == "" {
+		// pip's own certificates on this machine are those that its build needs.
+		r.Environment.CA = a.env["PIP_CERT"]
+	}
+	return r, err
 }
 
-// pip are pip's own settings in the environment, such as PIP_INDEX_URL.
+// pip are pip's settings in the environment that mean the same inside a build;
+// those that name files of this machine do not.
 func (a *App) pip() map[string]string {
 	set := map[string]string{}
-	for name, value := range a.env {
-		if strings.HasPrefix(name, "PIP_") {
-			set[name] = value
+	for _, name := range []string{"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT", "PIP_RETRIES", "PIP_PREFER_BINARY"} {
+		if v := a.env[name]; v != "" {
+			set[name] = v
 		}
 	}
 	return set

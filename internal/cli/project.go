@@ -77,6 +77,14 @@ func readRunning(state string) (running, bool) {
 	return r, r.URL != ""
 }
 
+// forgetRunning removes what this process left.
+func forgetRunning(state string) error {
+	if r, ok := readRunning(state); !ok || r.PID != os.Getpid() {
+		return nil
+	}
+	return os.Remove(runningFile(state))
+}
+
 // writeAtomic replaces a file as a whole: a reader sees the old bytes or the
 // new ones.
 func writeAtomic(name string, b []byte) error {

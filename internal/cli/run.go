@@ -142,9 +142,7 @@ func (a *App) runHere(ctx context.Context, o *RunOptions, p *project) error {
 	stop()
 	<-watched
 	err = errors.Join(err, readyErr)
-	if r, ok := readRunning(state); ok && r.PID == os.Getpid() {
-		err = errors.Join(err, os.Remove(runningFile(state)))
-	}
+	err = errors.Join(err, forgetRunning(state))
 	if err != nil {
 		return failure("runner_failed", "the service ended", "", err)
 	}
