@@ -1,6 +1,7 @@
 package archtest
 
 import (
+	"errors"
 	"os/exec"
 	"slices"
 	"strings"
@@ -17,7 +18,8 @@ func list(t *testing.T, args ...string) []string {
 	out, err := cmd.Output()
 	if err != nil {
 		text := ""
-		if e, ok := err.(*exec.ExitError); ok {
+		var e *exec.ExitError
+		if errors.As(err, &e) {
 			text = string(e.Stderr)
 		}
 		t.Fatalf("go list %v: %v\n%s", args, err, text)

@@ -213,10 +213,10 @@ func (e *Engine) Container(ctx context.Context, id string) (Container, error) {
 		c.Image, c.Labels, c.Env = r.Config.Image, r.Config.Labels, r.Config.Env
 	}
 	if s := r.State; s != nil {
-		c.State, c.ExitCode, c.OOMKilled, c.Error = string(s.Status), s.ExitCode, s.OOMKilled, s.Error
+		c.State, c.ExitCode, c.OOMKilled, c.Error = s.Status, s.ExitCode, s.OOMKilled, s.Error
 		c.Started, c.Finished = parseTime(s.StartedAt), parseTime(s.FinishedAt)
 		if s.Health != nil {
-			c.Health = string(s.Health.Status)
+			c.Health = s.Health.Status
 		}
 	}
 	if r.HostConfig != nil {

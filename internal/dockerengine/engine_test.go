@@ -160,7 +160,7 @@ func TestBuildCanceled(t *testing.T) {
 }
 
 func FuzzTrace(f *testing.F) {
-	f.Add([]byte(field(nil, fieldVertexes, "\x0a\x01a")))
+	f.Add(field(nil, fieldVertexes, "\x0a\x01a"))
 	f.Add([]byte{0x0a, 0xff})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		tr := newTrace(func(string, bool, bool) {}, func(string) {})

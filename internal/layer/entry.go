@@ -149,7 +149,7 @@ func arrange(entries []Entry) ([]Entry, error) {
 		if e.Name == "" || path.IsAbs(e.Name) || path.Clean(e.Name) != e.Name || strings.HasPrefix(e.Name, "..") {
 			return nil, fmt.Errorf("packing: %q is no path inside an image", e.Name)
 		}
-		if old, ok := byName[e.Name]; ok && !(old.Dir && e.Dir) {
+		if old, ok := byName[e.Name]; ok && (!old.Dir || !e.Dir) {
 			return nil, fmt.Errorf("packing: two files want to be /%s", e.Name)
 		}
 		byName[e.Name] = e

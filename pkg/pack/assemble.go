@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/docker/go-units"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/comfyctl/comfyctl/internal/cas"
@@ -158,6 +157,3 @@ func setEnv(cfg *v1.ConfigFile, name, value string) {
 	env := slices.DeleteFunc(slices.Clone(cfg.Config.Env), func(kv string) bool { return strings.HasPrefix(kv, name+"=") })
 	cfg.Config.Env = append(env, name+"="+value)
 }
-
-// describe is a short line about a layer for the progress display.
-func (p LayerPlan) describe() string { return units.HumanSize(float64(p.Size)) }

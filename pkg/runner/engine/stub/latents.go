@@ -82,10 +82,10 @@ func (l *latent) floats() []float32 {
 	return noise(l.key, n)
 }
 
-func (c *call) latent(name string) *latent {
-	l, ok := c.args[name].(*latent)
+func (c *call) samplesIn() *latent {
+	l, ok := c.args["samples"].(*latent)
 	if !ok {
-		panic(raisef("TypeError", "%s: input %s is no LATENT", c.class.Name, name))
+		panic(raisef("TypeError", "%s: input samples is no LATENT", c.class.Name))
 	}
 	return l
 }
@@ -105,7 +105,7 @@ func emptyLatentAudio(c *call) ([]any, *object, *exception) {
 // decode makes the pictures of a latent: the true ones where a VAE without
 // weights is at both ends, else pictures that say STUB.
 func decode(c *call) ([]any, *object, *exception) {
-	l := c.latent("samples")
+	l := c.samplesIn()
 	if vae, ok := c.args["vae"].(*token); ok && vae.plain && l.pixels != nil {
 		return one(l.pixels)
 	}
@@ -130,7 +130,7 @@ const tilePasses = 3
 
 // decodeTiled reports its progress tile by tile.
 func decodeTiled(c *call) ([]any, *object, *exception) {
-	l := c.latent("samples")
+	l := c.samplesIn()
 	w, h := l.size()
 	tile := max(64, c.int("tile_size", 512))
 	tiles := tilePasses * ((w + tile - 1) / tile) * ((h + tile - 1) / tile)
@@ -150,7 +150,7 @@ func vaeLoader(c *call) ([]any, *object, *exception) {
 // resized is for the nodes that give a latent of another size.
 func resized(f func(c *call, out *latent)) nodeFunc {
 	return func(c *call) ([]any, *object, *exception) {
-		out := c.latent("samples").derived(c.key)
+		out := c.samplesIn().derived(c.key)
 		f(c, out)
 		room(out.shape...)
 		return one(out)
@@ -196,7 +196,7 @@ func latentNodes(m map[string]nodeFunc) {
 
 // saveLatent writes a safetensors file.
 func saveLatent(c *call) ([]any, *object, *exception) {
-	l := c.latent("samples")
+	l := c.samplesIn()
 	t, ex := c.target("output", c.text("filename_prefix", "latents/ComfyUI"))
 	if ex != nil {
 		return nil, nil, ex

@@ -35,7 +35,7 @@ func (c *core) maskOnto(upload []byte, reference string) ([]byte, error) {
 	}
 	file := c.annotated(get("subfolder", "") + "/" + filepath.Base(name) + " [" + kind + "]")
 	if st, err := os.Stat(file); err != nil || !st.Mode().IsRegular() {
-		return nil, nil
+		return nil, nil //nolint:nilerr // an absent original is no error to ComfyUI either
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {
