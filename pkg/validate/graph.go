@@ -21,6 +21,9 @@ type GraphOptions struct {
 	// HasFile reports whether the value of a node input that names an uploaded
 	// file will be there. Nil means that files are not checked.
 	HasFile func(node, input, name string) bool
+	// Written reports whether every job writes this node input, so that the
+	// graph's own value never reaches ComfyUI. Nil means that none is.
+	Written func(node, input string) bool
 	// Unlocked is set where node packs are asked for whose classes are not known
 	// yet: one note then stands for every unknown class.
 	Unlocked bool

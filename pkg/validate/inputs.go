@@ -330,6 +330,10 @@ func isNumber(t string) bool {
 
 // values settles default and example and holds them against the input's rules.
 func (x *resolver) values(out *contract.Input, in service.Input, p place, at string) {
+	if in.Example != nil {
+		out.Example = in.Example.RawMessage
+		x.fits(out, at+"/example", "example", out.Example)
+	}
 	if in.Default != nil {
 		if string(in.Default.RawMessage) == `"random"` && out.Type == contract.TypeSeed {
 			out.Random = true
@@ -338,16 +342,17 @@ func (x *resolver) values(out *contract.Input, in service.Input, p place, at str
 			x.fits(out, at+"/default", "default", out.Default)
 		}
 	} else if !in.Required && p.in != nil && !isFile(out.Type) {
+		if p.spec != nil {
+			if _, err := coerce(p.in.Value(), p.spec.Type); err != nil {
+				return // said of the graph; it is no default
+			}
+		}
 		out.Default = fromGraph(p.in, out.Type)
 		if reason := refuse(out, out.Default); reason != "" {
 			x.l.key(at, diag.Diagnostic{Code: "CY104", Message: fmt.Sprintf("the graph's own value of input `%s` is outside its rules", in.Name),
 				Label: short(out.Default) + " " + reason, Help: "give a `default:`, or make it `required: true`",
 				Related: []diag.Related{{Span: p.in.ValueSpan, Label: "the graph's value"}}})
 		}
-	}
-	if in.Example != nil {
-		out.Example = in.Example.RawMessage
-		x.fits(out, at+"/example", "example", out.Example)
 	}
 }
 

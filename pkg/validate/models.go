@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -91,7 +92,7 @@ func (l *loader) around(g *workflow.Graph, inputs []contract.Input) GraphOptions
 	provided := map[contract.Target]bool{}
 	for _, in := range inputs {
 		for _, t := range in.To {
-			provided[t] = provided[t] || in.Required || in.Default != nil
+			provided[t] = provided[t] || in.Required || in.Random || in.Default != nil && !l.ownDefault(g, t, in)
 		}
 	}
 	for _, n := range g.Nodes {
@@ -105,10 +106,18 @@ func (l *loader) around(g *workflow.Graph, inputs []contract.Input) GraphOptions
 			l.used = append(l.used, need)
 			return slices.ContainsFunc(paths, func(have string) bool { return catalog.SameFile(have, need) })
 		},
-		HasFile: func(node, input, name string) bool {
-			return provided[contract.Target{Node: node, Input: input}] || name == shippedImage
-		},
+		HasFile: func(_, _, name string) bool { return name == shippedImage },
+		Written: func(node, input string) bool { return provided[contract.Target{Node: node, Input: input}] },
 	}
+}
+
+// ownDefault reports whether an input's default is the graph's own value.
+func (l *loader) ownDefault(g *workflow.Graph, t contract.Target, in contract.Input) bool {
+	n := g.Node(t.Node)
+	if n == nil || n.Input(t.Input) == nil {
+		return false
+	}
+	return bytes.Equal(in.Default, fromGraph(n.Input(t.Input), in.Type))
 }
 
 // shippedImage lies in the input folder of ComfyUI's own repository.

@@ -44,7 +44,7 @@ func (c *checker) model(n *workflow.Node, in *workflow.Input, s *catalog.InputSp
 	}
 	help := "add under `models:`"
 	for _, m := range missing {
-		help += "\n- path: " + m + "\n  source: hf://…            where it comes from"
+		help += "\n- path: " + m + "\n  source: hf://…            # where it comes from"
 	}
 	if best := diag.Suggest(missing[0], c.o.Models); best != "" {
 		help = "did you mean `" + strings.TrimPrefix(best, s.Folder+"/") + "`? or " + help

@@ -170,6 +170,18 @@ func TestInputs(t *testing.T) {
 	}
 }
 
+// What every job writes need not be valid in the graph: a placeholder is fine.
+func TestPlaceholders(t *testing.T) {
+	g := strings.Replace(strings.Replace(portrait, "8412", `"{{SEED}}"`, 1), `"steps": 20`, `"steps": "{{STEPS}}"`, 1)
+	p, list := load(t, Options{}, map[string]string{"w.json": g, "comfyctl.yaml": start + "inputs:\n  seed: { to: 3.seed, default: random }\n  steps: 3.steps\n"})
+	if diff := cmp.Diff([]string{"CW106 error w.json:2:74 value of `steps` cannot be read as INT"}, placed(list)); diff != "" {
+		t.Error(diff)
+	}
+	if in := p.Workflows[0].Inputs[1]; in.Default != nil {
+		t.Errorf("default = %s", in.Default)
+	}
+}
+
 func TestSeveralWorkflows(t *testing.T) {
 	p, list := load(t, Options{}, map[string]string{"a/w.json": portrait, "a/old.json": portrait, "comfyctl.yaml": "name: many\ncomfyui: v0.3.64\n" + model + `workflows:
   portrait:

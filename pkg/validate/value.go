@@ -17,6 +17,9 @@ import (
 
 // constant checks a value that is no link.
 func (c *checker) constant(n *workflow.Node, in *workflow.Input, s *catalog.InputSpec) {
+	if c.o.Written != nil && c.o.Written(n.ID, in.Name) {
+		return
+	}
 	raw := in.Value()
 	if s.Folder != "" || s.File != "" {
 		c.file(n, in, s)
