@@ -50,7 +50,9 @@ func annotation(d diag.Diagnostic) string {
 	}
 	if d.Start.Line > 0 {
 		add("line", fmt.Sprint(d.Start.Line))
-		add("col", fmt.Sprint(d.Start.Column))
+		if d.Start.Column > 0 {
+			add("col", fmt.Sprint(d.Start.Column))
+		}
 		if d.End.Line == d.Start.Line && d.End.Column > d.Start.Column {
 			add("endColumn", fmt.Sprint(d.End.Column))
 		}

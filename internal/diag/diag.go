@@ -17,7 +17,8 @@ const (
 
 // Position is a place in a text file. Line and Column are 1-based and count
 // characters (Unicode code points); Offset is 0-based and counts bytes. The
-// zero Position means that the place is not known.
+// zero Position means that the place is not known, a Column of 0 that only the
+// line is.
 type Position struct {
 	Line   int `json:"line"`
 	Column int `json:"column"`

@@ -73,13 +73,3 @@ func TestOffsetAndAt(t *testing.T) {
 		}
 	}
 }
-
-func TestRulesAreWhole(t *testing.T) {
-	seen := map[string]bool{}
-	for _, r := range Rules() {
-		if seen[r.ID] || r.Title == "" || r.Why == "" {
-			t.Errorf("rule %+v", r)
-		}
-		seen[r.ID] = true
-	}
-}

@@ -99,7 +99,11 @@ func frame(b *strings.Builder, s Span, label string, mark rune, src func(string)
 	}
 	num := strconv.Itoa(s.Start.Line)
 	pad := strings.Repeat(" ", len(num))
-	fmt.Fprintf(b, "%s%s %s:%d:%d\n", pad, st.paint("frame", "-->"), Safe(s.File), s.Start.Line, s.Start.Column)
+	column := ""
+	if s.Start.Column > 0 {
+		column = ":" + strconv.Itoa(s.Start.Column)
+	}
+	fmt.Fprintf(b, "%s%s %s:%d%s\n", pad, st.paint("frame", "-->"), Safe(s.File), s.Start.Line, column)
 	var text []byte
 	if src != nil {
 		text = src(s.File)
@@ -120,6 +124,10 @@ func frame(b *strings.Builder, s Span, label string, mark rune, src func(string)
 	bar := st.paint("frame", "|")
 	fmt.Fprintf(b, "%s %s\n", pad, bar)
 	fmt.Fprintf(b, "%s %s %s\n", st.paint("frame", num), bar, strings.TrimRight(string(shown), " \r"))
+	if s.Start.Column == 0 { // nobody knows where on the line
+		fmt.Fprintf(b, "%s %s\n", pad, bar)
+		return len(num)
+	}
 	point := strings.Repeat(string(mark), carets)
 	if label != "" {
 		point += " " + Safe(label)

@@ -3,6 +3,7 @@ package service
 import (
 	"fmt"
 	"reflect"
+	"regexp"
 	"sort"
 	"strconv"
 	"strings"
@@ -20,6 +21,10 @@ type place struct{ key, value diag.Span }
 type decoder struct {
 	*document
 	places map[string]place
+	// env is the environment that was merged over the file.
+	env string
+	// partial is set inside an overlay: nothing is required there.
+	partial bool
 }
 
 // shaped is a type with short forms: it says which mapping a node stands for.
@@ -85,8 +90,8 @@ func kindName(n *yaml.Node) string {
 
 // field is one key of a struct.
 type field struct {
-	key, check, enum, kind string
-	index                  int
+	key, check, enum, kind, loose, names string
+	index                                int
 }
 
 func fields(t reflect.Type) []field {
@@ -97,7 +102,8 @@ func fields(t reflect.Type) []field {
 		if key == "" || key == "-" {
 			continue
 		}
-		list = append(list, field{key: key, check: f.Tag.Get("check"), enum: f.Tag.Get("enum"), kind: f.Tag.Get("kind"), index: i})
+		list = append(list, field{key: key, index: i, check: f.Tag.Get("check"), enum: f.Tag.Get("enum"), kind: f.Tag.Get("kind"),
+			loose: f.Tag.Get("loose"), names: f.Tag.Get("names")})
 	}
 	return list
 }
@@ -106,6 +112,7 @@ func fields(t reflect.Type) []field {
 func (d *decoder) mapping(n *yaml.Node, v reflect.Value, at string) {
 	if n.Kind != yaml.MappingNode {
 		d.add(n, "CY002", at, "%s is %s, a mapping is wanted", named(at), kindName(n))
+		d.missingSpace(n)
 		return
 	}
 	known := fields(v.Type())
@@ -115,17 +122,13 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, at string) {
 		byKey[f.key] = f
 		names = append(names, f.key)
 	}
-	seen := map[string]*yaml.Node{}
-	for _, p := range d.pairs(n) {
+	seen := map[string]pair{}
+	for _, p := range d.once(n, at) {
 		key := p.key.Value
-		if first, ok := seen[key]; ok {
-			d.twice(p.key, first, at)
-			continue
-		}
-		seen[key] = p.key
+		seen[key] = p
 		f, ok := byKey[key]
 		if !ok {
-			if !strings.HasPrefix(key, "x-") {
+			if !strings.HasPrefix(key, "x-") || !openTo(v.Type()) {
 				d.unknownKey(p.key, at, names)
 			}
 			continue
@@ -135,9 +138,46 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, at string) {
 		d.field(p.value, v.Field(f.index), f, here)
 	}
 	for _, f := range known {
-		if required(f.check) && seen[f.key] == nil {
-			d.add(n, "CY008", at, "%s lacks `%s`", named(at), f.key)
+		if p, ok := seen[f.key]; required(f.check) && !d.partial && (!ok || isNull(resolve(p.value))) {
+			d.lacks(n, at, f.key)
 		}
+	}
+}
+
+func (d *decoder) lacks(n *yaml.Node, at, key string) {
+	d.add(n, "CY008", at, "%s lacks `%s`", named(at), key)
+}
+
+// openTo says whether x-* keys may stand among a struct's own.
+func openTo(t reflect.Type) bool {
+	return t == reflect.TypeFor[Service]() || t == reflect.TypeFor[Target]()
+}
+
+// once lists a mapping's entries: those whose key is a text, each key once.
+func (d *decoder) once(n *yaml.Node, at string) []pair {
+	seen := map[string]*yaml.Node{}
+	var list []pair
+	for _, p := range d.pairs(n) {
+		if p.key.Kind != yaml.ScalarNode && p.key.Kind != yaml.AliasNode {
+			d.add(p.key, "CY002", at, "a key of %s is %s, a text is wanted", named(at), kindName(p.key))
+			continue
+		}
+		if first, ok := seen[p.key.Value]; ok {
+			d.twice(p.key, first, at)
+			continue
+		}
+		seen[p.key.Value] = p.key
+		list = append(list, p)
+	}
+	return list
+}
+
+var keyWithoutSpace = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_-]*):([^\s/:].*)$`)
+
+// missingSpace explains count:1, which YAML takes for one text.
+func (d *decoder) missingSpace(n *yaml.Node) {
+	if m := keyWithoutSpace.FindStringSubmatch(n.Value); m != nil && n.Style == 0 {
+		d.help("a space follows the colon: `" + m[1] + ": " + m[2] + "`")
 	}
 }
 
@@ -148,7 +188,7 @@ func required(check string) bool {
 // field decodes one value and applies the checks of its tag.
 func (d *decoder) field(n *yaml.Node, v reflect.Value, f field, at string) {
 	if f.kind == "named" {
-		d.named(n, v, at)
+		d.named(n, v, f.names, at)
 		return
 	}
 	before := len(d.found)
@@ -174,17 +214,32 @@ func (d *decoder) check(n *yaml.Node, v reflect.Value, f field, at string) {
 			if got := v.Int(); name == "min" && got < limit || name == "max" && got > limit {
 				d.add(n, "CY007", at, "`%s` is %d, the %simum is %d", f.key, got, name, limit)
 			}
-		case "secret":
-			if s := v.String(); !forms["secret"].re.MatchString(s) {
-				d.add(n, "CS001", at, "`%s` looks like a secret's value", f.key)
-				d.label("a name goes here; the value comes from the environment")
-				d.help("write the name of a secret listed under `secrets:`, such as HF_TOKEN")
-			}
 		default:
-			if form, ok := forms[name]; ok && !form.re.MatchString(v.String()) {
-				d.add(n, "CY006", at, "`%s` is not %s", f.key, form.want)
-			}
+			d.form(n, v, name, f.key, at)
 		}
+	}
+}
+
+// form holds a text, or each text of a list, against one of forms.
+func (d *decoder) form(n *yaml.Node, v reflect.Value, name, key, at string) {
+	form, ok := forms[name]
+	if !ok {
+		return
+	}
+	if v.Kind() == reflect.Slice {
+		for i := range min(v.Len(), len(n.Content)) {
+			d.form(resolve(n.Content[i]), v.Index(i), name, key, pointer(at, strconv.Itoa(i)))
+		}
+		return
+	}
+	switch got := v.String(); {
+	case form.re.MatchString(got), name == "secret" && secretValue.MatchString(got): // the latter is found by its spelling
+	case name == "secret":
+		d.add(n, "CS001", at, "%s looks like a secret's value", named(at))
+		d.label("a name goes here; the value comes from the environment")
+		d.help("write the name of a secret listed under `secrets:`, such as HF_TOKEN")
+	default:
+		d.add(n, "CY006", at, "`%s` is not %s", key, form.want)
 	}
 }
 
@@ -211,42 +266,49 @@ func (d *decoder) enum(n *yaml.Node, v reflect.Value, allowed []string, at strin
 }
 
 // named decodes a mapping into a slice of structs with a Name field, in the
-// order of the file.
-func (d *decoder) named(n *yaml.Node, v reflect.Value, at string) {
+// order of the file. form is what the names must look like, if anything.
+func (d *decoder) named(n *yaml.Node, v reflect.Value, form, at string) {
 	n = resolve(n)
 	if isNull(n) {
 		return
 	}
 	if n.Kind != yaml.MappingNode {
 		d.add(n, "CY002", at, "%s is %s, a mapping from names is wanted", named(at), kindName(n))
+		d.missingSpace(n)
 		return
 	}
-	seen := map[string]*yaml.Node{}
-	for _, p := range d.pairs(n) {
+	for _, p := range d.once(n, at) {
 		key := p.key.Value
-		if first, ok := seen[key]; ok {
-			d.twice(p.key, first, at)
-			continue
-		}
-		seen[key] = p.key
 		here := pointer(at, key)
 		d.keep(here, p.key, p.value)
+		if f, ok := forms[form]; ok && !f.re.MatchString(key) {
+			d.add(p.key, "CY006", here, "the name `%s` is not %s", key, f.want)
+		}
 		item := reflect.New(v.Type().Elem()).Elem()
-		d.item(p.value, item, here)
 		item.FieldByName("Name").SetString(key)
+		d.item(p.value, item, here)
 		v.Set(reflect.Append(v, item))
 	}
 }
 
-// item decodes one named entry, which may be a bare value where the struct has
-// a first field of that kind.
+// shortItems are the named entries that may be a bare value: that of the
+// first field.
+var shortItems = map[reflect.Type]bool{
+	reflect.TypeFor[Pair](): true, reflect.TypeFor[Level](): true, reflect.TypeFor[Output](): true,
+}
+
+// item decodes one named entry.
 func (d *decoder) item(n *yaml.Node, v reflect.Value, at string) {
 	n = resolve(n)
-	short := map[reflect.Type]bool{
-		reflect.TypeFor[Pair](): true, reflect.TypeFor[Level](): true,
-		reflect.TypeFor[Output](): true,
+	if isNull(n) {
+		for _, f := range fields(v.Type()) {
+			if required(f.check) && !d.partial {
+				d.lacks(n, at, f.key)
+				return
+			}
+		}
 	}
-	if n.Kind == yaml.ScalarNode && !isNull(n) && short[v.Type()] {
+	if n.Kind == yaml.ScalarNode && !isNull(n) && shortItems[v.Type()] {
 		f := fields(v.Type())[0]
 		d.keep(pointer(at, f.key), nil, n)
 		d.field(n, v.Field(f.index), f, at)
@@ -267,9 +329,15 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, at string) {
 		}
 		return
 	}
+	defer func(p bool) { d.partial = p }(d.partial)
+	d.partial = false // a list replaces the one below it
 	for i, c := range n.Content {
 		here := pointer(at, strconv.Itoa(i))
 		d.keep(here, nil, c)
+		if isNull(resolve(c)) {
+			d.add(c, "CY008", here, "%s is empty", named(here))
+			continue
+		}
 		item := reflect.New(v.Type().Elem()).Elem()
 		d.decode(c, item, here)
 		v.Set(reflect.Append(v, item))

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
@@ -204,9 +203,6 @@ func (d *document) read(file string, src []byte) *yaml.Node {
 		d.syntax(file, 0, "the file is not UTF-8 text", "save it as UTF-8")
 		return nil
 	}
-	if d.tabIndent(file, src) {
-		return nil
-	}
 	dec := yaml.NewDecoder(bytes.NewReader(src))
 	var doc yaml.Node
 	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
@@ -232,77 +228,14 @@ func (d *document) read(file string, src []byte) *yaml.Node {
 	}
 	root := resolve(doc.Content[0])
 	if root.Kind != yaml.MappingNode {
+		if at := keyValue(src, 1); root.Kind == yaml.ScalarNode && at >= 0 {
+			d.noSpace(file, at)
+			return nil
+		}
 		d.add(root, "CY002", "", "the service file is %s, a mapping is wanted", kindName(root))
 		return nil
 	}
 	return root
-}
-
-func (d *document) syntax(file string, offset int, message, help string) {
-	at := diag.At(d.src[file], offset)
-	d.found = append(d.found, diag.Diagnostic{Code: "CY005", Severity: diag.SeverityError, Message: message,
-		Span: diag.Span{File: file, Start: at, End: at}, Help: help})
-}
-
-// tabIndent finds a tab where YAML wants spaces.
-func (d *document) tabIndent(file string, src []byte) bool {
-	offset := 0
-	for _, line := range bytes.SplitAfter(src, []byte("\n")) {
-		indent := len(line) - len(bytes.TrimLeft(line, " \t"))
-		if i := bytes.IndexByte(line[:indent], '\t'); i >= 0 && len(bytes.TrimSpace(line)) > 0 && line[indent] != '#' {
-			d.syntax(file, offset+i, "a tab in the indent", "YAML wants spaces there")
-			d.last().End.Column++
-			d.last().End.Offset++
-			return true
-		}
-		offset += len(line)
-	}
-	return false
-}
-
-// syntaxError puts yaml.v3's error, which knows a line at most, into words.
-func (d *document) syntaxError(file string, src []byte, err error) {
-	msg := strings.TrimPrefix(err.Error(), "yaml: ")
-	line := 1
-	if rest, ok := strings.CutPrefix(msg, "line "); ok {
-		if _, e := fmt.Sscanf(rest, "%d:", &line); e == nil {
-			_, msg, _ = strings.Cut(rest, ": ")
-		}
-	}
-	if at, ok := openQuote(src); ok {
-		d.syntax(file, at, "a quote is opened here and never closed", "close it, or leave the quotes out")
-		return
-	}
-	help := ""
-	if strings.Contains(msg, "could not find expected ':'") || strings.Contains(msg, "mapping values") {
-		help = "a key is followed by a colon and a space; a value with a colon in it needs quotes"
-	}
-	text := string(src[diag.Offset(src, line, 1):])
-	if i := strings.IndexByte(text, '\n'); i >= 0 {
-		text = text[:i]
-	}
-	d.syntax(file, diag.Offset(src, line, len([]rune(text))-len([]rune(strings.TrimLeft(text, " ")))+1), "not valid YAML: "+msg, help)
-}
-
-// openQuote finds a quoted value that runs to the end of the file.
-func openQuote(src []byte) (int, bool) {
-	for i := 0; i < len(src); i++ {
-		c := src[i]
-		if c == '#' && (i == 0 || src[i-1] == ' ' || src[i-1] == '\n') {
-			for i < len(src) && src[i] != '\n' {
-				i++
-			}
-			continue
-		}
-		if (c == '"' || c == '\'') && i > 0 && strings.IndexByte(" [{,\n", src[i-1]) >= 0 {
-			end := quotedEnd(src, i)
-			if end == len(src) && src[len(src)-1] != c {
-				return i, true
-			}
-			i = end - 1
-		}
-	}
-	return 0, false
 }
 
 // maxNodes bounds what the aliases of a file may expand to.

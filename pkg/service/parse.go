@@ -2,7 +2,6 @@ package service
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"path/filepath"
 	"reflect"
@@ -20,6 +19,9 @@ type Options struct {
 	Env string
 	// Lookup gives the value of ${VAR}; nil means that none is set.
 	Lookup func(name string) (string, bool)
+	// Version is the comfyctl that reads the file, held against `requires:`;
+	// empty or no release passes.
+	Version string
 	// ReadFile reads an overlay beside the file (comfyctl.ENV.yaml); nil means
 	// that there is none.
 	ReadFile func(name string) ([]byte, error)
@@ -34,31 +36,16 @@ func Parse(file string, src []byte, o Options) (*Service, []diag.Diagnostic) {
 		return nil, doc.found
 	}
 	doc.overlay(root, o)
+	doc.secrets(root, map[*yaml.Node]bool{})
 	doc.expand(root, o.Lookup, map[*yaml.Node]bool{})
-	d := &decoder{document: doc, places: map[string]place{}}
+	d := &decoder{document: doc, places: map[string]place{}, env: o.Env}
 	s := &Service{File: file, Source: doc.src[file]}
 	s.Inputs.Auto = true
 	d.mapping(root, reflect.ValueOf(s).Elem(), "")
-	d.whole(root, s)
+	d.whole(root, s, o.Version)
 	s.places = d.places
 	s.Ignores = ignores(file, doc.src[file])
 	return s, doc.found
-}
-
-// whole checks what concerns several keys.
-func (d *decoder) whole(root *yaml.Node, s *Service) {
-	switch {
-	case s.Workflow.File == "" && len(s.Workflows) == 0 && !d.has("/workflow") && !d.has("/workflows"):
-		d.add(root, "CY008", "", "the service file names no workflow")
-		d.help("add `workflow: workflow_api.json`")
-	case d.has("/workflow") && d.has("/workflows"):
-		d.found = append(d.found, diag.Diagnostic{Code: "CY003", Severity: diag.SeverityError, Span: d.places["/workflows"].key,
-			Message: "both `workflow` and `workflows` are set", Help: "keep one of them", Pointer: "/workflows"})
-	}
-	if s.Scaling.Min != nil && s.Scaling.Max != nil && *s.Scaling.Max < *s.Scaling.Min && d.has("/scaling/max") {
-		d.found = append(d.found, diag.Diagnostic{Code: "CY007", Severity: diag.SeverityError, Span: d.places["/scaling/max"].value,
-			Message: fmt.Sprintf("`scaling.max` is %d, `scaling.min` is %d", *s.Scaling.Max, *s.Scaling.Min), Pointer: "/scaling/max"})
-	}
 }
 
 func (d *decoder) has(at string) bool { _, ok := d.places[at]; return ok }

@@ -154,6 +154,11 @@ var forms = map[string]struct {
 	re   *regexp.Regexp
 	want string
 }{
+	"requires":  {regexp.MustCompile(`^>=\s*v?\d+(\.\d+){0,2}$`), "the oldest comfyctl that may read the file, such as >=0.4"},
+	"input":     {regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,62}$`), "a name: letters, digits, _ and -, a letter first"},
+	"slug":      {regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$`), "a name: letters, digits, _ and -"},
+	"variable":  {regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`), "the name of a variable: letters, digits and _"},
+	"version":   {regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]*$`), "a version, such as 1.4.0"},
 	"label":     {regexp.MustCompile(`^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`), "a DNS label: lower-case letters, digits and -, at most 63, a letter first"},
 	"sha256":    {regexp.MustCompile(`^[0-9a-f]{64}$`), "64 lower-case hexadecimal digits"},
 	"secret":    {regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`), "the name of a secret: letters, digits and _"},

@@ -33,11 +33,11 @@ func (w *Workflow) decodeYAML(d *decoder, n *yaml.Node, at string) {
 	if n.Kind == yaml.ScalarNode {
 		w.File = n.Value
 		d.keep(pointer(at, "file"), nil, n)
-		return
+	} else {
+		d.struct2(n, w, at)
 	}
-	d.struct2(n, w, at)
-	if w.File == "" {
-		d.add(n, "CY008", at, "%s lacks `file`", named(at))
+	if w.File == "" && !d.partial {
+		d.lacks(n, at, "file")
 	}
 }
 
@@ -146,9 +146,10 @@ func (g *GPU) decodeYAML(d *decoder, n *yaml.Node, at string) {
 		return
 	}
 	m := gpuShort.FindStringSubmatch(n.Value)
-	if m == nil {
+	if m == nil || m[2] != "" && contains([]string{"type", "count", "vram"}, m[1]) {
 		d.add(n, "CY006", at, "`gpu` is %q", n.Value)
 		d.label("write 16GB, L4, L4:2 or none")
+		d.missingSpace(n)
 		return
 	}
 	g.Type = StringList{strings.ToLower(m[1])}
@@ -166,7 +167,7 @@ func (in *Inputs) decodeYAML(d *decoder, n *yaml.Node, at string) {
 		return
 	}
 	in.Auto = false
-	d.named(n, reflect.ValueOf(&in.List).Elem(), at)
+	d.named(n, reflect.ValueOf(&in.List).Elem(), "input", at)
 }
 
 func (in *Input) decodeYAML(d *decoder, n *yaml.Node, at string) {
@@ -272,13 +273,7 @@ func (a *Arguments) decodeYAML(d *decoder, n *yaml.Node, at string) {
 		d.add(n, "CY002", at, "%s is %s, a mapping from input names is wanted", named(at), kindName(n))
 		return
 	}
-	seen := map[string]*yaml.Node{}
-	for _, p := range d.pairs(n) {
-		if first, ok := seen[p.key.Value]; ok {
-			d.twice(p.key, first, at)
-			continue
-		}
-		seen[p.key.Value] = p.key
+	for _, p := range d.once(n, at) {
 		here := pointer(at, p.key.Value)
 		d.keep(here, p.key, p.value)
 		if v, ok := literal(d, p.value, here); ok {
@@ -317,8 +312,8 @@ func (m *Matrix) decodeYAML(d *decoder, n *yaml.Node, at string) {
 	}
 }
 
-// environment decodes the two keys of an overlay that are its own; the others
-// are those of the file and are checked when the environment is chosen.
+// environment decodes an overlay: two keys of its own, the others are those of
+// the file. Those of the environment that was merged are checked there.
 func (d *decoder) environment(n *yaml.Node, e *Environment, at string) {
 	if isNull(n) {
 		return
@@ -327,24 +322,28 @@ func (d *decoder) environment(n *yaml.Node, e *Environment, at string) {
 		d.add(n, "CY002", at, "%s is %s, a mapping is wanted", named(at), kindName(n))
 		return
 	}
-	names := []string{}
-	known := map[string]bool{}
-	for _, t := range []reflect.Type{reflect.TypeFor[Environment](), reflect.TypeFor[Service]()} {
-		for _, f := range fields(t) {
-			names = append(names, f.key)
-			known[f.key] = true
-		}
+	own := map[string]bool{}
+	for _, f := range fields(reflect.TypeFor[Environment]()) {
+		own[f.key] = true
 	}
+	mine, rest := &yaml.Node{Kind: yaml.MappingNode, Line: n.Line, Column: n.Column}, without(n)
+	rest.Content = nil
 	for _, p := range d.pairs(n) {
-		here := pointer(at, p.key.Value)
-		d.keep(here, p.key, p.value)
-		switch key := p.key.Value; {
-		case key == "target":
-			e.Target, _ = d.text(resolve(p.value), here)
-		case key == "protected":
-			d.boolean(resolve(p.value), reflect.ValueOf(&e.Protected).Elem(), here)
-		case !known[key] && !strings.HasPrefix(key, "x-"):
-			d.unknownKey(p.key, at, names)
+		to := rest
+		if own[p.key.Value] {
+			to = mine
 		}
+		to.Content = append(to.Content, p.key, p.value)
+	}
+	d.mapping(mine, reflect.ValueOf(e).Elem(), at)
+	if e.Name == d.env {
+		return
+	}
+	defer func(p bool) { d.partial = p }(d.partial)
+	d.partial = true
+	var s Service
+	d.mapping(rest, reflect.ValueOf(&s).Elem(), at)
+	if envs := find(rest, "environments"); envs != nil {
+		d.add(envs, "CY001", pointer(at, "environments"), "environments cannot hold environments")
 	}
 }
