@@ -209,13 +209,3 @@ func TestAnnotations(t *testing.T) {
 		t.Errorf("%d lines: %s", len(lines), b.String())
 	}
 }
-
-func TestApplyEdits(t *testing.T) {
-	got, err := apply([]byte("abcdef"), []diag.Edit{{Start: 1, End: 2, Text: "XX"}, {Start: 4, End: 4, Text: "-"}})
-	if err != nil || string(got) != "aXXcd-ef" {
-		t.Errorf("%q, %v", got, err)
-	}
-	if _, err := apply([]byte("abc"), []diag.Edit{{Start: 0, End: 2}, {Start: 1, End: 3}}); err == nil {
-		t.Error("overlapping edits were made")
-	}
-}

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/comfyctl/comfyctl/internal/diag"
@@ -88,7 +87,7 @@ func (a *App) fix(p *project, list []diag.Diagnostic) (int, error) {
 		if err != nil {
 			return 0, fmt.Errorf("fixing %s: %w", name, err)
 		}
-		if b, err = apply(b, some); err != nil {
+		if b, err = diag.Apply(b, some); err != nil {
 			return 0, fmt.Errorf("fixing %s: %w", name, err)
 		}
 		if err := writeAtomic(path, b); err != nil {
@@ -96,17 +95,4 @@ func (a *App) fix(p *project, list []diag.Diagnostic) (int, error) {
 		}
 	}
 	return n, nil
-}
-
-func apply(b []byte, edits []diag.Edit) ([]byte, error) {
-	sort.Slice(edits, func(i, j int) bool { return edits[i].Start > edits[j].Start })
-	before := len(b)
-	for _, e := range edits {
-		if e.Start < 0 || e.End < e.Start || e.End > before {
-			return nil, fmt.Errorf("edits overlap")
-		}
-		b = slices.Concat(b[:e.Start], []byte(e.Text), b[e.End:])
-		before = e.Start
-	}
-	return b, nil
 }

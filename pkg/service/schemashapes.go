@@ -96,6 +96,7 @@ func (g *schemaMaker) shortForm(t reflect.Type, partial bool) object {
 // environment has its own two keys and, as an overlay, all of the file's.
 func (g *schemaMaker) environment() object {
 	if g.defs["Environment"] == nil {
+		g.defs["Environment"] = object{} // the overlay of an overlay ends here
 		all := g.mapping(reflect.TypeFor[Service](), true)
 		own := g.mapping(reflect.TypeFor[Environment](), true)
 		props := all["properties"].(object)
