@@ -36,31 +36,29 @@ func objectInfo(name string, raw json.RawMessage, files map[string][]string) jso
 	if err != nil {
 		return raw
 	}
-	has := map[string]bool{}
 	var b bytes.Buffer
 	b.WriteByte('{')
-	for i, p := range class {
-		has[p.key] = true
-		if i > 0 {
+	put := func(key string, value []byte) {
+		if b.Len() > 1 {
 			b.WriteByte(',')
 		}
-		writeKey(&b, p.key)
-		if p.key == "input" {
-			writeInputs(&b, name, p.raw, files)
-			if !hasKey(class, "input_order") {
-				b.WriteString(`,"input_order":`)
-				writeOrder(&b, p.raw)
-			}
+		writeKey(&b, key)
+		b.Write(value)
+	}
+	for _, p := range class {
+		if p.key != "input" {
+			put(p.key, p.raw)
 			continue
 		}
-		b.Write(p.raw)
+		put(p.key, filledInputs(name, p.raw, files))
+		if !hasKey(class, "input_order") {
+			put("input_order", inputOrder(p.raw))
+		}
 	}
 	text, _ := json.Marshal(name) // a string always encodes
 	for _, p := range []pair{{"name", text}, {"display_name", text}, {"description", []byte(`""`)}, {"category", []byte(`""`)}} {
-		if !has[p.key] {
-			b.WriteByte(',')
-			writeKey(&b, p.key)
-			b.Write(p.raw)
+		if !hasKey(class, p.key) {
+			put(p.key, p.raw)
 		}
 	}
 	b.WriteByte('}')
@@ -77,18 +75,19 @@ func writeKey(b *bytes.Buffer, key string) {
 	b.WriteByte(':')
 }
 
-func writeInputs(b *bytes.Buffer, class string, raw json.RawMessage, files map[string][]string) {
+// filledInputs is the `input` object of a class with its file combos filled.
+func filledInputs(class string, raw json.RawMessage, files map[string][]string) []byte {
 	groups, err := pairs(raw)
 	if err != nil {
-		b.Write(raw)
-		return
+		return raw
 	}
+	var b bytes.Buffer
 	b.WriteByte('{')
 	for i, g := range groups {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		writeKey(b, g.key)
+		writeKey(&b, g.key)
 		specs, err := pairs(g.raw)
 		if err != nil || g.key == "hidden" {
 			b.Write(g.raw)
@@ -99,22 +98,25 @@ func writeInputs(b *bytes.Buffer, class string, raw json.RawMessage, files map[s
 			if j > 0 {
 				b.WriteByte(',')
 			}
-			writeKey(b, s.key)
+			writeKey(&b, s.key)
 			b.Write(filled(class, s.key, s.raw, files))
 		}
 		b.WriteByte('}')
 	}
 	b.WriteByte('}')
+	return b.Bytes()
 }
 
-func writeOrder(b *bytes.Buffer, raw json.RawMessage) {
+// inputOrder is the `input_order` object that goes with an `input` object.
+func inputOrder(raw json.RawMessage) []byte {
 	groups, _ := pairs(raw) // read once already
+	var b bytes.Buffer
 	b.WriteByte('{')
 	for i, g := range groups {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		writeKey(b, g.key)
+		writeKey(&b, g.key)
 		names := []string{}
 		specs, _ := pairs(g.raw)
 		for _, s := range specs {
@@ -124,6 +126,7 @@ func writeOrder(b *bytes.Buffer, raw json.RawMessage) {
 		b.Write(text)
 	}
 	b.WriteByte('}')
+	return b.Bytes()
 }
 
 // filled puts file names in front of the fixed options of a file combo.

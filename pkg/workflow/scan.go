@@ -2,7 +2,6 @@ package workflow
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"unicode/utf8"
 )
@@ -289,102 +288,4 @@ func (s *scanner) next(open int, closing byte) bool {
 func (s *scanner) trailing(closing byte) {
 	comma := bytes.LastIndexByte(s.src[:s.pos], ',')
 	s.fail(comma, comma+1, fmt.Sprintf("trailing comma before `%c`", closing), "JSON allows no comma here", "remove the comma")
-}
-
-func (s *scanner) word(w string) {
-	if !bytes.HasPrefix(s.src[s.pos:], []byte(w)) {
-		s.fail(s.pos, s.pos+1, "unknown word in JSON", "only true, false and null stand without quotes", "put text in double quotes")
-		return
-	}
-	s.pos += len(w)
-}
-
-func (s *scanner) special(v *value, w string) {
-	v.kind = kindNonFinite
-	start := v.start
-	if bytes.HasPrefix(s.src[s.pos:], []byte("None")) {
-		s.fail(s.pos, s.pos+4, "`None` is Python, not JSON", "write null", "text printed by Python is not JSON, use json.dumps")
-		return
-	}
-	s.word(w)
-	if s.err == nil {
-		s.nonFinite = append(s.nonFinite, value{kind: kindNonFinite, start: start, end: s.pos})
-	}
-}
-
-func (s *scanner) number(v *value) {
-	v.kind = kindNumber
-	start := s.pos
-	if s.src[s.pos] == '-' {
-		s.pos++
-		if s.peek() == 'I' {
-			s.special(v, "Infinity")
-			return
-		}
-	}
-	digits := func() int {
-		n := 0
-		for s.pos < len(s.src) && s.src[s.pos] >= '0' && s.src[s.pos] <= '9' {
-			s.pos++
-			n++
-		}
-		return n
-	}
-	lead := s.peek()
-	n := digits()
-	bad := n == 0 || lead == '0' && n > 1
-	if s.peek() == '.' {
-		s.pos++
-		bad = digits() == 0 || bad
-	}
-	if c := s.peek(); c == 'e' || c == 'E' {
-		s.pos++
-		if c := s.peek(); c == '+' || c == '-' {
-			s.pos++
-		}
-		bad = digits() == 0 || bad
-	}
-	if bad {
-		s.fail(start, max(s.pos, start+1), "not a JSON number", "a number is written as 0, -1.5 or 1e6", "")
-	}
-}
-
-// string reads a quoted string and returns its text.
-func (s *scanner) string() string {
-	start := s.pos
-	s.pos++
-	plain := true
-	for s.pos < len(s.src) {
-		switch c := s.src[s.pos]; {
-		case c == '"':
-			s.pos++
-			return s.unquote(start, plain)
-		case c == '\\':
-			plain = false
-			s.pos += 2
-		case c == '\n' || c == '\r':
-			s.fail(start, s.pos, "a string is not closed on its line", "opened here", "close it with \"; a line break inside a string is written \\n")
-			return ""
-		case c < 0x20:
-			s.fail(s.pos, s.pos+1, "a control character inside a string", "write it as an escape such as \\t", "")
-			return ""
-		default:
-			s.pos++
-		}
-	}
-	s.pos = len(s.src)
-	s.fail(start, start+1, "a string is never closed", "opened here", "the file looks cut off; export it again")
-	return ""
-}
-
-func (s *scanner) unquote(start int, plain bool) string {
-	raw := s.src[start:s.pos]
-	if plain {
-		return string(raw[1 : len(raw)-1])
-	}
-	var text string
-	if err := json.Unmarshal(raw, &text); err != nil {
-		s.fail(start, s.pos, "a string holds an escape that JSON does not have", "bad escape", "write \\\\ for a backslash, as in \"models\\\\\\\\x.safetensors\"")
-	}
-	return text
 }
