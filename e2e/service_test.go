@@ -25,11 +25,15 @@ type service struct {
 
 // job is the part of a reply that is looked at.
 type job struct {
-	ID      string  `json:"id"`
-	Status  string  `json:"status"`
-	Reused  bool    `json:"reused"`
-	Outputs []file  `json:"outputs"`
-	Error   *failed `json:"error"`
+	ID       string  `json:"id"`
+	Status   string  `json:"status"`
+	Reused   bool    `json:"reused"`
+	Outputs  []file  `json:"outputs"`
+	Error    *failed `json:"error"`
+	Progress struct {
+		Node any `json:"current_node"`
+		Step int `json:"step"`
+	} `json:"progress"`
 	Timings struct {
 		Queue float64 `json:"queue_ms"`
 		Run   float64 `json:"run_ms"`
