@@ -53,16 +53,35 @@ func TestShipped(t *testing.T) {
 	if mounts := docker(t, "inspect", "-f", "{{range .Mounts}}{{.Type}} {{.Destination}};{{end}}", name); mounts != "volume /var/lib/comfyctl;" {
 		t.Errorf("mounts are %q, want the state alone", mounts)
 	}
-	// Proof that there is no way out: not even a name resolves or a route exists.
-	probe := exec.Command("docker", "exec", name, "/usr/bin/python3", "-c",
-		"import socket; socket.create_connection(('1.1.1.1', 443), 3)")
-	if b, err := probe.CombinedOutput(); err == nil || !strings.Contains(string(b), "unreachable") {
-		t.Errorf("the container has a way out: %v %s", err, b)
+	if internal := docker(t, "network", "inspect", "-f", "{{.Internal}}", network); internal != "true" {
+		t.Fatalf("the network's internal is %s", internal)
 	}
+	noWayOut(t, name)
 	ip := docker(t, "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name)
 	s := &service{url: "http://" + net.JoinHostPort(ip, "8080"), out: pictures(t, r)}
 	s.ready(t)
 	checkPictures(t, s, "text-to-image")
+}
+
+// noWayOut wants a connection from the container to the world to fail, and logs
+// whether one from an open network succeeds on this machine.
+func noWayOut(t *testing.T, container string) {
+	t.Helper()
+	const probe = "import socket; socket.create_connection(('1.1.1.1', 443), 3); print('connected')"
+	open, _ := exec.CommandContext(t.Context(), "docker", "run", "--rm", need(t, "E2E_BASE"), "python3", "-c", probe).CombinedOutput()
+	t.Logf("from an open network: %s", lastLine(open))
+	closed, err := exec.CommandContext(t.Context(), "docker", "exec", container, "/usr/bin/python3", "-c", probe).CombinedOutput()
+	t.Logf("from the closed network: %s", lastLine(closed))
+	// The refusal must be the network's, not a probe that cannot run.
+	why := lastLine(closed)
+	if err == nil || !strings.Contains(why, "unreachable") && !strings.Contains(why, "timed out") {
+		t.Errorf("the container's way out: %v %s", err, closed)
+	}
+}
+
+func lastLine(b []byte) string {
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	return lines[len(lines)-1]
 }
 
 func docker(t *testing.T, args ...string) string {
