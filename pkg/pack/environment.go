@@ -112,11 +112,28 @@ func planEnvironment(e *Environment, baseID, platform string, comfyui tree, node
 	if err != nil {
 		return environmentPlan{}, err
 	}
+	key, err := environmentKey(files, e, baseID, platform)
+	if err != nil {
+		return environmentPlan{}, err
+	}
+	return environmentPlan{base: e.Base, baseID: baseID, from: from, key: key, tag: environmentRepo + ":" + key, context: buildContext}, nil
+}
+
+// environmentKey hashes all that decides what is installed. How the bytes come
+// here (authorities, proxies, timeouts) is left out, so that another network
+// finds the same environment.
+func environmentKey(files map[string]string, e *Environment, baseID, platform string) (string, error) {
+	part := maps.Clone(files)
+	part["settings/ca.pem"] = ""
+	part["settings/env"] = settings(&Environment{Pip: pipKeys(e.Pip)})
+	b, err := contextTar(part)
+	if err != nil {
+		return "", err
+	}
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n%s\n", baseID, platform)
-	h.Write(buildContext)
-	key := hex.EncodeToString(h.Sum(nil))[:12]
-	return environmentPlan{base: e.Base, baseID: baseID, from: from, key: key, tag: environmentRepo + ":" + key, context: buildContext}, nil
+	h.Write(b)
+	return hex.EncodeToString(h.Sum(nil))[:12], nil
 }
 
 func lines(list []string) string {
@@ -265,6 +282,9 @@ func buildEnvironment(ctx context.Context, e *dockerengine.Engine, p environment
 	return img, false, err
 }
 
+// shownLines is how much of a failing step's output an error quotes.
+const shownLines = 10
+
 // environmentError shows the end of what the failing step said.
 func environmentError(err error) error {
 	var be *dockerengine.BuildError
@@ -272,12 +292,20 @@ func environmentError(err error) error {
 		return err
 	}
 	d := &diag.Error{Code: "environment_failed", Class: diag.ClassFailed, Err: be.Err, Message: "building the environment failed",
-		Help: "its last lines are above; requirements come from ComfyUI, python_packages and node packs"}
-	for _, l := range be.Log[max(0, len(be.Log)-12):] {
+		Help: "requirements come from ComfyUI, python_packages and node packs; behind a proxy with its own authority, set build.ca"}
+	told := []string{}
+	for _, l := range be.Log {
 		if own, ok := strings.CutPrefix(l, "comfyctl: "); ok {
 			d.Message, d.Help = "building the environment failed: "+own, ""
 		}
-		d.Facts = append(d.Facts, [2]string{"log", l})
+		if l = strings.TrimSpace(l); l != "" && !strings.HasPrefix(l, "WARNING: Retrying") && !strings.HasPrefix(l, "Requirement already satisfied") {
+			told = append(told, l)
+		}
+	}
+	told = told[max(0, len(told)-shownLines):]
+	if len(told) > 0 {
+		d.Facts = [][2]string{{"log", strings.Join(told, "\n")}}
+		d.Details = map[string]any{"step": be.Step, "log": told}
 	}
 	return d
 }

@@ -27,7 +27,8 @@ type PlanOptions struct {
 	Models string
 	// Packer is comfyctl's version, for the contract.
 	Packer string
-	// Pip are pip's settings by the name of their environment variable.
+	// Pip are pip's settings by the name of their environment variable. Those
+	// that mean this machine, such as a cache folder, are passed over.
 	Pip map[string]string
 	// Proxy is used where build.proxy says nothing.
 	Proxy string
@@ -56,7 +57,7 @@ func environmentOf(p *validate.Plan, o PlanOptions) (*Environment, error) {
 	e := &Environment{
 		Base: s.Build.Base, Python: s.Build.Python, Torch: s.Build.Torch,
 		SystemPackages: s.SystemPackages, PythonPackages: s.PythonPackages,
-		Proxy: s.Build.Proxy, Pip: o.Pip,
+		Proxy: s.Build.Proxy, Pip: pipSettings(o.Pip),
 		ComfyUI: ComfyUI{Source: s.ComfyUI.Source, Version: s.ComfyUI.Version},
 	}
 	if e.ComfyUI.Source == "" {
@@ -68,7 +69,7 @@ func environmentOf(p *validate.Plan, o PlanOptions) (*Environment, error) {
 	if e.Proxy == "" {
 		e.Proxy = o.Proxy
 	}
-	if s.Build.CA != "" {
+	if e.CA = o.Pip["PIP_CERT"]; s.Build.CA != "" {
 		e.CA = inDir(p.Dir, s.Build.CA)
 	}
 	if e.Torch == "" {
