@@ -85,7 +85,7 @@ func deployed(t *testing.T, r release, dir, name string, flags ...string) *servi
 			t.Errorf("destroying %s: %v\n%s", name, err, b)
 		}
 	})
-	url := comfyctl(t, r, dir, append([]string{"deploy", "local", "--yes", "--gpus", "none"}, flags...)...)
+	url := comfyctl(t, r, dir, append([]string{"deploy", "local", "--yes", "--gpus", "none", "-p", "0"}, flags...)...)
 	s := &service{url: strings.TrimRight(url, "/"), out: pictures(t, r)}
 	s.ready(t)
 	return s

@@ -21,7 +21,10 @@ type DeployOptions struct {
 	Wait                                           time.Duration
 	GPUs                                           string
 	Port                                           int
-	Host                                           string
+	// PortSet is true where -p was given.
+	PortSet bool
+	Force   bool
+	Host    string
 	packFlags
 }
 
@@ -35,7 +38,7 @@ func newDeployCmd(a *App, f runFunc[DeployOptions]) *cobra.Command {
 		Args:              atMostOne,
 		ValidArgsFunction: a.completeTargets,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Target = first(args)
+			o.Target, o.PortSet = first(args), cmd.Flags().Changed("port")
 			return f(cmd.Context(), a, o)
 		},
 	}
@@ -49,9 +52,10 @@ func newDeployCmd(a *App, f runFunc[DeployOptions]) *cobra.Command {
 	fl.BoolVar(&o.Baked, "baked", false, "run the image with the models in it, as it would be shipped")
 	fl.BoolVar(&o.NoSmoke, "no-smoke", false, "skip the smoke test")
 	fl.BoolVar(&o.Keep, "keep-on-failure", false, "leave a release that did not get ready for a look")
-	fl.StringVar(&o.GPUs, "gpus", "all", "GPUs of the container: all or none (`WHICH`)")
+	fl.StringVar(&o.GPUs, "gpus", "all", "GPUs of the container: all, none or a list such as 0,1 (`WHICH`)")
+	fl.BoolVar(&o.Force, "force-unlock", false, "remove what a deploy that was killed left behind")
 	fl.StringVar(&o.Host, "host", "127.0.0.1", "`ADDRESS` of this machine to publish the API on")
-	fl.IntVarP(&o.Port, "port", "p", 0, "`PORT` to publish the API on (default: the target's, else a free one)")
+	fl.IntVarP(&o.Port, "port", "p", 0, "`PORT` to publish the API on; 0 takes a free one (default: the target's, else 8080)")
 	return cmd
 }
 
@@ -74,8 +78,8 @@ func (o *DeployOptions) validate() error {
 	switch {
 	case o.ExitCode && !o.DryRun:
 		return usageError("bad_flags", "--exit-code goes with --dry-run", "")
-	case o.GPUs != "all" && o.GPUs != "none":
-		return usageError("bad_flag", "--gpus is "+o.GPUs, "it takes all or none")
+	case !gpuFlag.MatchString(o.GPUs):
+		return usageError("bad_flag", "--gpus is "+o.GPUs, "it takes all, none or a list of devices such as 0,1")
 	case o.Image != "" && o.Baked:
 		return usageError("bad_flags", "--image and --baked exclude each other", "an image that is given runs as it is")
 	case o.Port < 0 || o.Port > 65535:

@@ -7,7 +7,9 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/comfyctl/comfyctl/internal/diag"
@@ -27,13 +29,39 @@ func (a *App) docker(ctx context.Context) (*dockerengine.Engine, error) {
 
 // spec is what a deploy wants on its target.
 func (a *App) spec(ctx context.Context, o *DeployOptions, p *project, at *place) (*deploy.Spec, error) {
-	s := &deploy.Spec{Service: p.Service.Name, Env: a.flags.Env, Target: at.name, Host: o.Host, Port: o.Port,
-		NoGPU: o.GPUs == "none", ReadyTimeout: o.Wait, Wait: !o.NoWait, KeepOnFailure: o.Keep}
-	if s.Port == 0 {
-		s.Port = at.conf.Port
+	s := &deploy.Spec{Service: p.Service.Name, Env: a.flags.Env, Target: at.name, Host: o.Host, Port: o.Port, NoGPU: o.GPUs == "none", GPUs: gpuList(o.GPUs),
+		ReadyTimeout: o.Wait, Wait: !o.NoWait, KeepOnFailure: o.Keep, By: whoami(), Force: o.Force}
+	if !o.PortSet && s.Port == 0 {
+		if s.Port = at.conf.Port; s.Port == 0 {
+			s.Port = defaultPort
+		}
 	}
 	err := a.specImage(ctx, o, p, at.engine, at.conf.Models, s)
 	return s, err
+}
+
+// defaultPort is where a service is published when nothing else is said. A
+// port that Docker chose would be another one after each restart of Docker.
+const defaultPort = 8080
+
+// gpuFlag is what --gpus takes.
+var gpuFlag = regexp.MustCompile(`^(all|none|[0-9A-Za-z][0-9A-Za-z-]*(,[0-9A-Za-z][0-9A-Za-z-]*)*)$`)
+
+// gpuList are the devices that --gpus names.
+func gpuList(flag string) []string {
+	if flag == "all" || flag == "none" || flag == "" {
+		return nil
+	}
+	return strings.Split(flag, ",")
+}
+
+// whoami names who deploys, for whoever finds the target busy.
+func whoami() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "an unnamed machine"
+	}
+	return fmt.Sprintf("process %d on %s", os.Getpid(), host)
 }
 
 // specImage settles the image of a release: one that is given, or one that is
@@ -151,7 +179,7 @@ func (a *App) temporary(ctx context.Context, o *DeployOptions, p *project, name 
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	s := &deploy.Spec{Service: p.Service.Name, Env: a.flags.Env, Target: name, Host: o.Host, Port: o.Port, NoGPU: o.GPUs == "none", Wait: true}
+	s := &deploy.Spec{Service: p.Service.Name, Env: a.flags.Env, Target: name, Host: o.Host, Port: o.Port, NoGPU: o.GPUs == "none", GPUs: gpuList(o.GPUs), Wait: true, By: whoami()}
 	models := ""
 	for _, t := range p.Service.Targets {
 		if t.Type == "docker" && models == "" {
@@ -161,7 +189,7 @@ func (a *App) temporary(ctx context.Context, o *DeployOptions, p *project, name 
 	if err := a.specImage(ctx, o, p, e, models, s); err != nil {
 		return nil, nil, nil, errors.Join(err, e.Close())
 	}
-	t := &docker.Target{Engine: e.API(), Service: p.Service.Name, Env: a.flags.Env, Name: name, HasGPU: slices.Contains(e.Info().Runtimes, "nvidia")}
+	t := &docker.Target{Engine: e.API(), Service: p.Service.Name, Env: a.flags.Env, Name: name, HasGPU: e.HasGPU()}
 	stop := func() error {
 		// The context is over when somebody pressed Ctrl-C; removing takes its own time.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Minute)

@@ -20,10 +20,10 @@ import (
 
 // LogsOptions of `comfyctl logs`.
 type LogsOptions struct {
-	Target, Job string
-	Follow      bool
-	Lines       int
-	Since       time.Duration
+	Target, Job, Release string
+	Follow               bool
+	Lines                int
+	Since                time.Duration
 }
 
 func newLogsCmd(a *App, f runFunc[LogsOptions]) *cobra.Command {
@@ -45,6 +45,7 @@ func newLogsCmd(a *App, f runFunc[LogsOptions]) *cobra.Command {
 	fl.BoolVarP(&o.Follow, "follow", "f", false, "go on as lines come")
 	fl.IntVarP(&o.Lines, "lines", "n", 100, "how many lines to start with; -1 is all (`N`)")
 	fl.DurationVar(&o.Since, "since", 0, "only lines of the last `TIME`, such as 10m")
+	fl.StringVar(&o.Release, "release", "", "the release `vN`, such as one kept after it failed")
 	fl.StringVar(&o.Job, "job", "", "only lines of the job `ID`")
 	return cmd
 }
@@ -59,7 +60,7 @@ func runLogs(ctx context.Context, a *App, o *LogsOptions) error {
 		return err
 	}
 	w := &logWriter{app: a, job: o.Job}
-	err = p.Logs(ctx, deploy.LogOptions{Follow: o.Follow, Tail: o.Lines, Since: o.Since}, w)
+	err = p.Logs(ctx, deploy.LogOptions{Follow: o.Follow, Tail: o.Lines, Since: o.Since, Release: o.Release}, w)
 	w.flush()
 	err = errors.Join(err, p.close())
 	if o.Follow && ctx.Err() != nil {

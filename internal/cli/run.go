@@ -49,7 +49,7 @@ func newRunCmd(a *App, f runFunc[RunOptions]) *cobra.Command {
 	fl := cmd.Flags()
 	fl.BoolVar(&o.Stub, "stub", false, "simulate the engine: pictures are placeholders, no model runs")
 	fl.StringVar(&o.EngineURL, "engine-url", "", "use the ComfyUI that runs at `URL`")
-	fl.StringVar(&o.GPUs, "gpus", "all", "GPUs of the container: all or none (`WHICH`)")
+	fl.StringVar(&o.GPUs, "gpus", "all", "GPUs of the container: all, none or a list such as 0,1 (`WHICH`)")
 	fl.BoolVar(&o.Watch, "watch", false, "serve the new graph when a file is saved (--stub, --engine-url)")
 	fl.StringVar(&o.Host, "host", "127.0.0.1", "`ADDRESS` to listen on")
 	fl.IntVarP(&o.Port, "port", "p", 8080, "`PORT` to listen on; 0 takes a free one")
@@ -68,8 +68,8 @@ func (o *RunOptions) validate() error {
 		return usageError("bad_flags", "--watch needs the foreground, --detach leaves it", "keep one of them")
 	case o.Detach && !o.Stub && o.EngineURL == "":
 		return usageError("bad_flags", "--detach goes with --stub or --engine-url", "comfyctl deploy local --yes leaves the image running")
-	case o.GPUs != "all" && o.GPUs != "none":
-		return usageError("bad_flag", "--gpus is "+o.GPUs, "it takes all or none")
+	case !gpuFlag.MatchString(o.GPUs):
+		return usageError("bad_flag", "--gpus is "+o.GPUs, "it takes all, none or a list of devices such as 0,1")
 	case o.Watch && !o.Stub && o.EngineURL == "":
 		return usageError("bad_flags", "--watch needs --stub or --engine-url", "an image is packed anew for each change: comfyctl deploy local")
 	}

@@ -92,7 +92,7 @@ func (a *App) place(ctx context.Context, s *service.Service, arg string) (*place
 	if err != nil {
 		return nil, err
 	}
-	t := &docker.Target{Engine: e.API(), Service: s.Name, Env: a.flags.Env, Name: conf.Name, HasGPU: slices.Contains(e.Info().Runtimes, "nvidia")}
+	t := &docker.Target{Engine: e.API(), Service: s.Name, Env: a.flags.Env, Name: conf.Name, HasGPU: e.HasGPU()}
 	return &place{Target: t, name: conf.Name, conf: conf, engine: e, protected: protected}, nil
 }
 

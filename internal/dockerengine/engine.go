@@ -155,6 +155,25 @@ func (e *Engine) Local() bool {
 	return err == nil || errors.Is(err, os.ErrPermission)
 }
 
+// HasGPU reports whether containers can be given GPUs. Where this machine has
+// the devices but Docker lacks the runtime for them it is true as well: asking
+// then gives an error that says what is missing, which is better than the CPU
+// without a word.
+func (e *Engine) HasGPU() bool {
+	if slices.Contains(e.info.Runtimes, "nvidia") {
+		return true
+	}
+	if !e.Local() {
+		return false
+	}
+	for _, device := range []string{"/dev/nvidiactl", "/dev/dxg"} {
+		if _, err := os.Stat(device); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // FreeDisk is the number of bytes free in the Engine's data folder; ok is
 // false where it cannot be known from here.
 func (e *Engine) FreeDisk() (free int64, ok bool) {

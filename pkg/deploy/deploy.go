@@ -7,6 +7,7 @@ package deploy
 import (
 	"context"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/comfyctl/comfyctl/internal/progress"
@@ -32,6 +33,9 @@ type Spec struct {
 	RunnerEnv map[string]string
 	// NoGPU runs on the CPU whatever the contract asks for.
 	NoGPU bool
+	// GPUs are the devices to use, by index or id, where the contract asks for
+	// any; empty means as many as it asks for.
+	GPUs []string
 	// ReadyTimeout bounds the wait for ready; 0 means the contract's start
 	// timeout, else 10 minutes.
 	ReadyTimeout time.Duration
@@ -42,6 +46,10 @@ type Spec struct {
 	// Verify is called when the release is ready, before it counts; an error
 	// takes it back. Nil verifies nothing beyond its digest.
 	Verify func(ctx context.Context, url string) error
+	// By says who deploys, such as "me@host"; whoever has to wait is told.
+	By string
+	// Force removes what a deploy that was killed left, however young.
+	Force bool
 }
 
 // Mount is a file or folder of the host inside the release.
@@ -53,7 +61,7 @@ type Release struct {
 	Env     string    `json:"env,omitempty"`
 	Target  string    `json:"target"`
 	Release string    `json:"release"` // v1, v2 …
-	State   string    `json:"state"`   // ready, starting, unhealthy, stopped
+	State   string    `json:"state"`   // ready, starting, unhealthy, stopping, stopped
 	Reason  string    `json:"reason,omitempty"`
 	Image   string    `json:"image"`
 	Digest  string    `json:"digest"`
@@ -95,6 +103,27 @@ type Plan struct {
 	Before *Release `json:"before,omitempty"`
 }
 
+// Add appends an action.
+func (p *Plan) Add(op Op, resource, from, to string) {
+	p.Actions = append(p.Actions, Action{Op: op, Resource: resource, From: from, To: to})
+}
+
+// String is the plan as people read it, a line for each action.
+func (p *Plan) String() string {
+	var b strings.Builder
+	for _, a := range p.Actions {
+		b.WriteString(string(a.Op) + " " + a.Resource)
+		switch {
+		case a.From != "" && a.To != "":
+			b.WriteString("  " + a.From + " → " + a.To)
+		case a.From != "" || a.To != "":
+			b.WriteString("  " + a.From + a.To)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
 // Changes reports whether applying would touch the target.
 func (p *Plan) Changes() bool {
 	for _, a := range p.Actions {
@@ -111,6 +140,8 @@ type LogOptions struct {
 	// Tail is how many lines to start with; below 0 means all.
 	Tail  int
 	Since time.Duration
+	// Release names one; empty means the one that serves.
+	Release string
 }
 
 // Target is a place to deploy to.
