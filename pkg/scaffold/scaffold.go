@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"unicode"
 
 	"gopkg.in/yaml.v3"
 
@@ -32,6 +33,8 @@ type Options struct {
 	// Schema is the address or path of the JSON Schema for editors; empty
 	// leaves the line out.
 	Schema string
+	// Full appends, as comments, every other key that there is.
+	Full bool
 	// SourceOf gives the source of a model, if a file of the name lies beside
 	// the workflow; nil knows none.
 	SourceOf func(modelPath string) string
@@ -69,6 +72,9 @@ func Init(g *workflow.Graph, c *catalog.Catalog, o Options) ([]byte, Report) {
 	w.inputs()
 	w.outputs()
 	w.tests()
+	if o.Full {
+		w.rest()
+	}
 	return w.b.Bytes(), w.report
 }
 
@@ -121,27 +127,66 @@ func (w *writer) head() {
 	w.line("comfyui: %s", version)
 }
 
-// scalar writes a text as YAML would have it.
+// scalar writes a text as YAML would have it, on one line.
 func scalar(s string) string {
 	b, err := yaml.Marshal(s)
-	if err != nil {
-		return fmt.Sprintf("%q", s)
+	if err != nil || oneLine(s) != s || strings.Contains(s, "${") {
+		return string(quoted(s))
 	}
 	return strings.TrimSuffix(string(b), "\n")
+}
+
+// quoted is a text in JSON, which is YAML too once the characters that YAML
+// does not let stand are escaped.
+func quoted(s string) json.RawMessage {
+	if strings.Contains(s, "${") { // no variable of ours
+		s = strings.ReplaceAll(s, "$", "$$")
+	}
+	var b bytes.Buffer
+	for _, r := range string(asJSON(s)) {
+		if unreadable(r) {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.Bytes()
+}
+
+func asJSON(s string) json.RawMessage {
+	b, _ := json.Marshal(s) // a string always encodes
+	return b
+}
+
+// unreadable are the characters that may not stand in YAML, or end a line there.
+func unreadable(r rune) bool {
+	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r == '\ufeff' || r == '\ufffe' || r == '\uffff'
+}
+
+// oneLine makes text fit for a comment.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unreadable(r) {
+			return ' '
+		}
+		return r
+	}, s)
 }
 
 // flow writes a JSON value inside a YAML flow mapping; JSON is YAML.
 func flow(raw json.RawMessage) string {
 	var s string
 	if json.Unmarshal(raw, &s) == nil {
-		if plainFlow.MatchString(s) {
+		if plainFlow.MatchString(s) && !yamlWord.MatchString(s) {
 			return s
 		}
-		b, _ := json.Marshal(s)
-		return string(b)
+		return string(quoted(s))
 	}
 	return string(raw)
 }
+
+// yamlWord are texts that some reader of YAML takes for something else.
+var yamlWord = regexp.MustCompile(`(?i)^(true|false|null|yes|no|on|off|y|n)$`)
 
 var plainFlow = regexp.MustCompile(`^[A-Za-z][A-Za-z ]*[A-Za-z]$`)
 
@@ -198,7 +243,7 @@ func (w *writer) nodes() {
 	w.line("")
 	w.line("# These node classes are not part of ComfyUI; list the packs that have them:")
 	for _, c := range w.report.Nodes {
-		w.line("#   %s", strings.ReplaceAll(c, "\n", " "))
+		w.line("#   %s", oneLine(c))
 	}
 	w.line("# nodes:")
 	w.line("#   - repo: https://github.com/OWNER/PACK")
@@ -243,20 +288,17 @@ func (w *writer) inputs() {
 		w.report.Inputs = append(w.report.Inputs, Input{Name: in.Name, To: to})
 		w.line("  %s: { %s }", in.Name, strings.Join(fields(in, to), ", "))
 	}
+	w.choice()
 }
 
 func fields(in contract.Input, to []string) []string {
-	quoted := make([]string, len(to))
+	targets := make([]string, len(to))
 	for i, t := range to {
-		quoted[i] = t
-		if !plainTarget.MatchString(t) {
-			b, _ := json.Marshal(t)
-			quoted[i] = string(b)
-		}
+		targets[i] = flowTarget(t)
 	}
-	target := quoted[0]
-	if len(quoted) > 1 {
-		target = "[" + strings.Join(quoted, ", ") + "]"
+	target := targets[0]
+	if len(targets) > 1 {
+		target = "[" + strings.Join(targets, ", ") + "]"
 	}
 	list := []string{"to: " + target, "type: " + in.Type}
 	add := func(key, value string) { list = append(list, key+": "+value) }
@@ -279,14 +321,17 @@ func fields(in contract.Input, to []string) []string {
 		add("example", flow(in.Example))
 	}
 	if in.Description != "" {
-		b, _ := json.Marshal(in.Description)
-		text := in.Description
-		if !plainFlow.MatchString(text) {
-			text = string(b)
-		}
-		add("description", text)
+		add("description", flow(asJSON(in.Description)))
 	}
 	return list
+}
+
+// flowTarget writes NODE.INPUT inside a flow mapping.
+func flowTarget(t string) string {
+	if plainTarget.MatchString(t) {
+		return t
+	}
+	return string(quoted(t))
 }
 
 var plainTarget = regexp.MustCompile(`^[A-Za-z0-9_]+\.[A-Za-z0-9_.]+$`)
@@ -298,8 +343,7 @@ func (w *writer) outputs() {
 	}
 	w.line("outputs:")
 	for _, o := range list {
-		b, _ := json.Marshal(o.Node)
-		w.line("  %s: %s", o.Name, b)
+		w.line("  %s: %s", o.Name, quoted(o.Node))
 	}
 }
 

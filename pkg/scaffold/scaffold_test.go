@@ -2,11 +2,13 @@ package scaffold
 
 import (
 	"encoding/csv"
+	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -64,7 +66,13 @@ func write(t testing.TB, file string, src []byte) ([]byte, Report) {
 	if g == nil {
 		t.Fatalf("%v", found)
 	}
-	got, report := Init(g, newest(t), Options{WorkflowFile: "workflow_api.json", ComfyUI: "v0.3.64", Schema: "./schema.json"})
+	return accepted(t, g, Options{WorkflowFile: "workflow_api.json", ComfyUI: "v0.3.64", Schema: "./schema.json"})
+}
+
+// accepted writes a service file that service.Parse must take as it is.
+func accepted(t testing.TB, g *workflow.Graph, o Options) ([]byte, Report) {
+	t.Helper()
+	got, report := Init(g, newest(t), o)
 	s, list := service.Parse("comfyctl.yaml", got, service.Options{})
 	if s == nil || len(list) > 0 {
 		t.Fatalf("the file is not accepted: %+v\n%s", list, got)
@@ -128,4 +136,82 @@ func TestServiceName(t *testing.T) {
 			t.Errorf("%s gives %s, want %s", file, got, want)
 		}
 	}
+}
+
+// The whole reference is appended as comments, but for what is written.
+func TestFull(t *testing.T) {
+	src, err := os.ReadFile("../../examples/text-to-image/workflow_api.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, _ := workflow.Parse("w", src)
+	short, _ := accepted(t, g, Options{WorkflowFile: "w.json"})
+	long, _ := accepted(t, g, Options{WorkflowFile: "w.json", Full: true})
+	tail, ok := strings.CutPrefix(string(long), string(short))
+	if !ok {
+		t.Fatal("the file does not begin with the short one")
+	}
+	var plain []string
+	for _, l := range strings.Split(strings.TrimSpace(tail), "\n") {
+		if !strings.HasPrefix(l, "#") {
+			t.Errorf("%q is no comment", l)
+		}
+		if !strings.HasPrefix(l, "# ──") && !strings.HasPrefix(l, "# Everything") {
+			plain = append(plain, strings.TrimPrefix(strings.TrimPrefix(l, "#"), " "))
+		}
+	}
+	for _, key := range []string{"build:", "runner:", "auth:", "environments:"} {
+		if !strings.Contains(tail, "\n# "+key) {
+			t.Errorf("%s is not shown", key)
+		}
+	}
+	for _, key := range []string{"models:", "inputs:", "workflow:", "workflows:", "gpu:"} {
+		if strings.Contains(tail, "\n# "+key) {
+			t.Errorf("%s is shown again", key)
+		}
+	}
+	whole := string(short) + strings.Join(plain, "\n") + "\n"
+	if _, list := service.Parse("comfyctl.yaml", []byte(whole), service.Options{}); len(list) > 0 {
+		t.Errorf("uncommented: %+v\n%s", list, whole)
+	}
+}
+
+// Whatever texts a graph holds, they cannot break out of their place.
+func FuzzInit(f *testing.F) {
+	for _, s := range []string{"a red fox", "true", "no", "a\nb", "x\u2028y: z", "\u0085", "#", "'\"", "{a: b}", "9614e93", "~", "-", "@t", "${HOME}", "\ufeff", "a\r\tb", "\x00", "C:\\x\\y.safetensors"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if !utf8.ValidString(s) {
+			return
+		}
+		q, _ := json.Marshal(s)
+		id, _ := json.Marshal(s + "5")
+		src := `{"3":{"class_type":"KSampler","_meta":{"title":` + string(q) + `},"inputs":{"seed":1,"steps":2,"positive":[` + string(id) + `,0],"model":["4",0]}},` +
+			string(id) + `:{"class_type":"CLIPTextEncode","inputs":{"text":` + string(q) + `}},"4":{"class_type":"CheckpointLoaderSimple","inputs":{"ckpt_name":` + string(q) + `}},` +
+			`"8":{"class_type":"PrimitiveString","_meta":{"title":` + string(q) + `},"inputs":{"value":` + string(q) + `}},"7":{"class_type":` + string(q) + `,"inputs":{}},` +
+			`"9":{"class_type":"SaveImage","inputs":{"images":["8",0]}}}`
+		g, _ := workflow.Parse("w", []byte(src))
+		if g == nil {
+			return
+		}
+		got, _ := Init(g, newest(t), Options{WorkflowFile: "w.json", Name: "a"})
+		sv, list := service.Parse("f", got, service.Options{})
+		if sv == nil {
+			t.Fatalf("unreadable: %+v\n%s", list, got)
+		}
+		for _, d := range list {
+			if d.Code != "CY006" && d.Code != "CS001" { // a file name that is no path, a prompt that is somebody's token
+				t.Fatalf("%+v\n%s", d, got)
+			}
+		}
+		for _, in := range sv.Inputs.List {
+			if in.Name == "prompt" {
+				var back string
+				if err := json.Unmarshal(in.Example.RawMessage, &back); err != nil || back != s {
+					t.Fatalf("%q came back as %s", s, in.Example.RawMessage)
+				}
+			}
+		}
+	})
 }
