@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"sort"
 	"strings"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/comfyctl/comfyctl/internal/diag"
 	"github.com/comfyctl/comfyctl/internal/term"
+	"github.com/comfyctl/comfyctl/pkg/service"
+	"github.com/comfyctl/comfyctl/templates"
 )
 
 // topics are the pages of help that are no command.
@@ -17,6 +20,7 @@ var topics = [][2]string{
 	{"environment", "the variables that comfyctl reads"},
 	{"exit-codes", "what each exit code means"},
 	{"output", "what goes to stdout, and -o json"},
+	{"schema", "every key of comfyctl.yaml; with --json its JSON Schema"},
 	{"CY001 …", "a rule: why, a bad and a good example"},
 }
 
@@ -26,10 +30,14 @@ func newHelpCmd(a *App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "help [COMMAND|TOPIC|RULE]",
 		Short:   "Explain a command, a topic or a rule",
-		Example: "comfyctl help run\ncomfyctl help exit-codes\ncomfyctl help CW105",
+		Example: "comfyctl help run\ncomfyctl help exit-codes\ncomfyctl help CW105\ncomfyctl help schema --json",
 		GroupID: groupHelp,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if tree {
+			switch {
+			case tree && len(args) == 1 && args[0] == "schema":
+				a.reply.data = json.RawMessage(service.Schema())
+				return a.print(strings.TrimSuffix(string(service.Schema()), "\n"))
+			case tree:
 				return a.helpTree(cmd.Root())
 			}
 			text, err := a.helpFor(cmd.Root(), args)
@@ -47,10 +55,10 @@ func newHelpCmd(a *App) *cobra.Command {
 			for _, r := range diag.Rules() {
 				list = append(list, r.ID)
 			}
-			return append(list, "environment", "exit-codes", "output"), cobra.ShellCompDirectiveNoFileComp
+			return append(list, "environment", "exit-codes", "output", "schema"), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
-	cmd.Flags().BoolVar(&tree, "json", false, "the whole command tree, for tools")
+	cmd.Flags().BoolVar(&tree, "json", false, "the whole command tree, for tools; of schema, the JSON Schema")
 	return cmd
 }
 
@@ -65,6 +73,9 @@ func (a *App) helpFor(root *cobra.Command, args []string) (string, error) {
 		return helpEnvironment(root), nil
 	case "output":
 		return helpOutput, nil
+	case "schema":
+		b, err := templates.FS.ReadFile("comfyctl.full.yaml")
+		return string(b), err
 	}
 	if r, ok := diag.Lookup(strings.ToUpper(args[0])); ok {
 		return a.helpRule(r), nil
@@ -76,7 +87,7 @@ func (a *App) helpFor(root *cobra.Command, args []string) (string, error) {
 	for _, r := range diag.Rules() {
 		ids = append(ids, r.ID)
 	}
-	if near := diag.Suggest(args[0], append(ids, "exit-codes", "environment", "output")); near != "" {
+	if near := diag.Suggest(args[0], append(ids, "exit-codes", "environment", "output", "schema")); near != "" {
 		return "", usageError("unknown_topic", "no help about `"+args[0]+"`", "did you mean `comfyctl help "+near+"`?")
 	}
 	return "", unknownCommand(root, args[0])

@@ -18,13 +18,15 @@ import (
 	"github.com/comfyctl/comfyctl/internal/term"
 	"github.com/comfyctl/comfyctl/pkg/catalog"
 	"github.com/comfyctl/comfyctl/pkg/scaffold"
+	"github.com/comfyctl/comfyctl/pkg/service"
 	"github.com/comfyctl/comfyctl/pkg/workflow"
 )
 
 // InitOptions of `comfyctl init`.
 type InitOptions struct {
 	Workflow, Name, Example string
-	Force                   bool
+	Force, Full             bool
+	LocalSchema             bool
 }
 
 func newInitCmd(a *App, f runFunc[InitOptions]) *cobra.Command {
@@ -46,6 +48,8 @@ func newInitCmd(a *App, f runFunc[InitOptions]) *cobra.Command {
 	fl := cmd.Flags()
 	fl.StringVar(&o.Name, "name", "", "`NAME` of the service (default: from the workflow's file)")
 	fl.StringVar(&o.Example, "example", "", "write the example `NAME` here: "+strings.Join(exampleNames(), ", "))
+	fl.BoolVar(&o.Full, "full", false, "append every other key there is, as comments")
+	fl.BoolVar(&o.LocalSchema, "local-schema", false, "write comfyctl.schema.json for editors that are offline")
 	fl.BoolVar(&o.Force, "force", false, "write over files that are there")
 	return cmd
 }
@@ -62,6 +66,9 @@ func exampleNames() []string {
 	}
 	return names
 }
+
+// localSchema is the name of the schema beside a service file.
+const localSchema = "comfyctl.schema.json"
 
 // initReport is the result of init.
 type initReport struct {
@@ -166,7 +173,15 @@ func (a *App) initWrite(ctx context.Context, o *InitOptions, g *workflow.Graph, 
 	if err != nil {
 		rel = name
 	}
-	b, report := scaffold.Init(g, cat, scaffold.Options{WorkflowFile: filepath.ToSlash(rel), Name: o.Name, SourceOf: modelBeside(filepath.Dir(file))})
+	so := scaffold.Options{WorkflowFile: filepath.ToSlash(rel), Name: o.Name, Full: o.Full, Schema: service.SchemaURL, SourceOf: modelBeside(filepath.Dir(file))}
+	schema := filepath.Join(filepath.Dir(file), localSchema)
+	if o.LocalSchema {
+		if err := a.mayWrite(o.Force, schema); err != nil {
+			return err
+		}
+		so.Schema = "./" + localSchema
+	}
+	b, report := scaffold.Init(g, cat, so)
 	con := a.console()
 	con.Line(term.OK, "read", fmt.Sprintf("%s · API format · %s", a.shown(name), count(len(g.Nodes), "node")))
 	var pairs []string
@@ -194,6 +209,12 @@ func (a *App) initWrite(ctx context.Context, o *InitOptions, g *workflow.Graph, 
 	}
 	if err := writeAtomic(file, b); err != nil {
 		return failure("cannot_write", "`"+a.shown(file)+"` cannot be written", "", err)
+	}
+	if o.LocalSchema {
+		if err := writeAtomic(schema, service.Schema()); err != nil {
+			return failure("cannot_write", "`"+a.shown(schema)+"` cannot be written", "", err)
+		}
+		con.Line(term.OK, "wrote", a.shown(schema))
 	}
 	if err := ignoreState(filepath.Dir(file)); err != nil {
 		return failure("cannot_write", ".gitignore cannot be written", "", err)

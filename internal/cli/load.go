@@ -31,7 +31,7 @@ func (a *App) check(ctx context.Context, file string, o validate.Options) (*proj
 	if err != nil {
 		return nil, nil, err
 	}
-	o.Dir, o.File, o.Env, o.Lookup, o.CI = dir, a.shown(file), a.flags.Env, a.lookup, a.ci()
+	o.Dir, o.File, o.Env, o.Lookup, o.CI, o.Version = dir, a.shown(file), a.flags.Env, a.lookup, a.ci(), buildInfo().Version
 	plan, list, err := validate.Load(ctx, o)
 	if err != nil {
 		return nil, nil, err

@@ -27,6 +27,8 @@ type Options struct {
 	Env string
 	// Lookup gives the value of ${VAR}; nil means that none is set.
 	Lookup func(name string) (string, bool)
+	// Version is the comfyctl that reads the file, held against `requires:`.
+	Version string
 	// ObjectInfo is the answer of GET /object_info to check against, in place of
 	// the built-in classes.
 	ObjectInfo []byte
@@ -146,7 +148,7 @@ func (l *loader) service() error {
 	if err != nil {
 		return fmt.Errorf("reading the service file: %w", err)
 	}
-	s, list := service.Parse(file, src, service.Options{Env: l.o.Env, Lookup: l.o.Lookup, ReadFile: l.read})
+	s, list := service.Parse(file, src, service.Options{Env: l.o.Env, Lookup: l.o.Lookup, Version: l.o.Version, ReadFile: l.read})
 	l.plan.Service, l.list = s, list
 	return nil
 }
