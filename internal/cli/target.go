@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -88,12 +90,27 @@ func (a *App) place(ctx context.Context, s *service.Service, arg string) (*place
 	if err != nil {
 		return nil, err
 	}
+	if host, _ := a.lookup("DOCKER_HOST"); elsewhere(host) {
+		return nil, usageError("docker_elsewhere", "DOCKER_HOST names a Docker on another machine, "+diag.Safe(host)+"; targets of type docker are this machine's",
+			"unset DOCKER_HOST for this command")
+	}
 	e, err := a.docker(ctx)
 	if err != nil {
 		return nil, err
 	}
 	t := &docker.Target{Engine: e.API(), Service: s.Name, Env: a.flags.Env, Name: conf.Name, HasGPU: e.HasGPU()}
 	return &place{Target: t, name: conf.Name, conf: conf, engine: e, protected: protected}, nil
+}
+
+// elsewhere reports whether an address of Docker is on another machine, where
+// neither model files can be bound nor a port on 127.0.0.1 be reached.
+func elsewhere(host string) bool {
+	u, err := url.Parse(host)
+	if err != nil || u.Scheme != "tcp" && u.Scheme != "ssh" && u.Scheme != "http" && u.Scheme != "https" {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback())
 }
 
 // serviceOnly reads the service file at hand without its workflows: status,

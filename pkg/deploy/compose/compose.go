@@ -65,8 +65,16 @@ func Render(s *deploy.Spec) ([]byte, error) {
 	if start == 0 {
 		start = 600
 	}
+	devices := ""
+	if len(s.GPUs) > 0 {
+		list, err := json.Marshal(s.GPUs)
+		if err != nil {
+			return nil, fmt.Errorf("writing the devices: %w", err)
+		}
+		devices = string(list)
+	}
 	var b bytes.Buffer
-	err = t.Execute(&b, map[string]any{"Service": s.Service, "Image": s.Image, "Ports": host + ":" + strconv.Itoa(port) + ":8080", "Env": list,
+	err = t.Execute(&b, map[string]any{"Service": s.Service, "Digest": s.ImageDigest, "Devices": devices, "Image": s.Image, "Ports": host + ":" + strconv.Itoa(port) + ":8080", "Env": list,
 		"Secrets": slices.Sorted(slices.Values(s.Contract.Secrets)), "State": contract.StatePath, "Mounts": mounts, "Grace": drain + 30, "Start": start,
 		"Runner": contract.RunnerPath, "GPUs": gpus})
 	if err != nil {
