@@ -24,7 +24,7 @@ debs=(python3-torch python3-torchvision python3-torchaudio python3-safetensors p
   python3-tqdm python3-yaml python3-pip python3-requests python3-sentencepiece python3-numpy python3-filelock
   python3-typing-extensions python3-yarl libopenblas0-pthread ca-certificates)
 (IFS=,; mmdebstrap --variant=apt --aptopt='Acquire::Check-Valid-Until "false"' \
-  --aptopt='Apt::Install-Recommends "false"' --include="${debs[*]}" sid "$root" "${E2E_DEBIAN:-http://deb.debian.org/debian}")
+  --aptopt='Apt::Install-Recommends "false"' --include="${debs[*]}" sid "$root" ${E2E_DEBIAN:+"$E2E_DEBIAN"})
 
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 pip=(pip install --break-system-packages --no-cache-dir)
