@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -85,9 +86,11 @@ func deployed(t *testing.T, r release, dir, name string, flags ...string) *servi
 			t.Errorf("destroying %s: %v\n%s", name, err, b)
 		}
 	})
-	url := comfyctl(t, r, dir, append([]string{"deploy", "local", "--yes", "--gpus", "none", "-p", "0"}, flags...)...)
+	url := comfyctl(t, r, dir, append([]string{"deploy", "local", "--yes", "--gpus", cmp.Or(os.Getenv("E2E_GPUS"), "none"), "-p", "0"}, flags...)...)
 	s := &service{url: strings.TrimRight(url, "/"), out: pictures(t, r)}
-	s.ready(t)
+	if r := s.ready(t); os.Getenv("E2E_GPUS") != "" && !strings.Contains(r, "cuda:") {
+		t.Fatalf("no GPU is in use: %s", r)
+	}
 	return s
 }
 
@@ -124,7 +127,7 @@ func textToImage(t *testing.T, r release) string {
 		"models:",
 		"  - path: checkpoints/sd15-random.safetensors",
 		"    source: " + need(t, "E2E_CHECKPOINT"),
-		"gpu: none",
+		"gpu: \"${E2E_GPU:-none}\"",
 		"auth: none",
 		"",
 	}, "\n")

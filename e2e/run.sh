@@ -14,7 +14,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if [[ ${1:-} == --gpu ]]; then export E2E_GPU=1; fi
+if [[ ${1:-} == --gpu ]]; then
+  : "${E2E_BASE:?with --gpu set E2E_BASE to an image with Python, PyTorch for CUDA and the packages of e2e/base.sh}"
+  export E2E_GPUS=all E2E_GPU=1GB
+fi
 sources=${COMFYUI_SOURCE:-}
 [[ -n ${COMFYUI_SOURCE_NEW:-} ]] && sources="$sources,$COMFYUI_SOURCE_NEW"
 if [[ -z $sources ]]; then

@@ -168,8 +168,8 @@ func (s *service) fetch(t *testing.T, j job, f file) []byte {
 	return b
 }
 
-// ready waits until the service says so.
-func (s *service) ready(t *testing.T) {
+// ready waits until the service says so and returns how it said it.
+func (s *service) ready(t *testing.T) string {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Minute)
 	for {
@@ -183,7 +183,7 @@ func (s *service) ready(t *testing.T) {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
 				t.Logf("ready: %s", bytes.TrimSpace(b))
-				return
+				return string(b)
 			}
 		}
 		if time.Now().After(deadline) {
