@@ -81,13 +81,13 @@ var (
 func planEnvironment(e *Environment, baseID, platform string, comfyui tree, nodes []nodeSource) (environmentPlan, error) {
 	drop := []map[string]bool{torchPackages, editorPackages}
 	files := map[string]string{}
-	text, err := readRequirements(comfyui.dir, "requirements.txt", drop...)
+	text, err := readRequirements(comfyui.dir, drop...)
 	if err != nil {
 		return environmentPlan{}, err
 	}
 	files["requirements/0-comfyui.txt"] = text
 	for i, n := range nodes {
-		if text, err = readRequirements(n.tree.dir, "requirements.txt", torchPackages); err != nil {
+		if text, err = readRequirements(n.tree.dir, torchPackages); err != nil {
 			return environmentPlan{}, err
 		}
 		files[fmt.Sprintf("requirements/%d-%s.txt", i+1, n.name)] = text

@@ -41,9 +41,9 @@ const maxIncludes = 8
 // readRequirements is the requirements file of a source tree with its includes
 // put in place and without the packages that drop names. A tree without the
 // file needs nothing.
-func readRequirements(root, file string, drop ...map[string]bool) (string, error) {
+func readRequirements(root string, drop ...map[string]bool) (string, error) {
 	var out strings.Builder
-	if err := include(&out, root, file, drop, 0); err != nil {
+	if err := include(&out, root, "requirements.txt", drop, 0); err != nil {
 		return "", err
 	}
 	return out.String(), nil

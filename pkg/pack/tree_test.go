@@ -141,7 +141,7 @@ func TestRequirements(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "requirements.txt"), []byte("\ufefftorch\r\ntorchvision>=0.1\r\nTorch_Audio-Tools\r\n# note\r\n-r more/extra.txt\r\nComfyUI_Embedded.Docs==1\r\nnumpy>=1.25 \\\r\n  ; python_version > '3'\r\n--extra-index-url https://x\r\ntorch @ https://h/torch.whl\r\ngit+https://h/torch\r\n"))
 	write(t, filepath.Join(dir, "more/extra.txt"), []byte("torchaudio\nscipy\n"))
-	got, err := readRequirements(dir, "requirements.txt", torchPackages, editorPackages)
+	got, err := readRequirements(dir, torchPackages, editorPackages)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,12 +149,12 @@ func TestRequirements(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
-	if got, err := readRequirements(t.TempDir(), "requirements.txt"); got != "" || err != nil {
+	if got, err := readRequirements(t.TempDir()); got != "" || err != nil {
 		t.Errorf("no file: %q, %v", got, err)
 	}
 	for _, bad := range []string{"-r ../../etc/passwd\n", "-r requirements.txt\n", "-r none.txt\n"} {
 		write(t, filepath.Join(dir, "requirements.txt"), []byte(bad))
-		if _, err := readRequirements(dir, "requirements.txt"); err == nil {
+		if _, err := readRequirements(dir); err == nil {
 			t.Errorf("%q: no error", bad)
 		}
 	}

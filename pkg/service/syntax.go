@@ -53,8 +53,8 @@ func (d *document) syntaxError(file string, src []byte, err error) {
 	// The column is not known; zero says so.
 	d.last().Start.Column, d.last().End.Column = 0, 0
 	if at := badStart(text); at >= 0 {
-		d.last().Span.Start = diag.At(src, d.last().Start.Offset+at)
-		d.last().Span.End = diag.At(src, d.last().Start.Offset+1)
+		d.last().Start = diag.At(src, d.last().Start.Offset+at)
+		d.last().End = diag.At(src, d.last().Start.Offset+1)
 	}
 }
 
