@@ -288,10 +288,12 @@ func TestDockerBuildsTheEnvironment(t *testing.T) {
 // torch: system looks for.
 func torchBase(t *testing.T, e *dockerengine.Engine) string {
 	t.Helper()
-	const tag = "comfyctl-test/pack-base:latest"
+	// Unlike any other run's, so that two at a time do not remove each other's.
+	stamp := fmt.Sprint(time.Now().UnixNano())
+	tag := "comfyctl-test/pack-base:" + stamp
 	context, err := contextTar(map[string]string{
 		"Dockerfile": "FROM " + tinyBase + "\nCOPY torch.py /usr/lib/python3/dist-packages/torch.py\n",
-		"torch.py":   "where = 'base'\n",
+		"torch.py":   "where = 'base'  # " + stamp + "\n",
 	})
 	if err != nil {
 		t.Fatal(err)
