@@ -15,6 +15,8 @@ need chromium chromium
 need git git
 need node nodejs
 need npm npm
+need curl curl
+need python3 python3
 need docker-compose docker-compose
 
 if ((${#packages[@]})); then
