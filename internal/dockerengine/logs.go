@@ -20,8 +20,8 @@ type LogOptions struct {
 	Timestamps bool
 }
 
-// Logs gives stdout and stderr of a container as one stream, in the order in
-// which they were written. Close it to stop following.
+// Logs gives stdout and stderr of a container as one stream; Docker keeps the
+// order within each of them only. Close it to stop following.
 func (e *Engine) Logs(ctx context.Context, id string, o LogOptions) (io.ReadCloser, error) {
 	lo := container.LogsOptions{ShowStdout: true, ShowStderr: true, Follow: o.Follow, Timestamps: o.Timestamps}
 	if o.Tail > 0 {
@@ -102,13 +102,15 @@ type Event struct {
 }
 
 // Events follows what happens to containers that carry the labels, until ctx
-// is over. The error channel gives one error, then nothing.
+// is over. At the end the error channel gives one error, then the events are
+// closed.
 func (e *Engine) Events(ctx context.Context, labels map[string]string) (<-chan Event, <-chan error) {
 	f := labelFilter(labels)
 	f.Add("type", string(events.ContainerEventType))
 	in, errs := e.api.Events(ctx, events.ListOptions{Filters: f})
 	out, failed := make(chan Event), make(chan error, 1)
 	go func() {
+		defer close(out)
 		for {
 			select {
 			case m := <-in:

@@ -30,7 +30,7 @@ type Options struct {
 	Override string
 	// CacheDir keeps what was compiled.
 	CacheDir string
-	// Embedded may be false to pass over the built-in runner.
+	// NoEmbedded passes over the built-in runner.
 	NoEmbedded bool
 }
 

@@ -38,7 +38,7 @@ func packageName(line string) string {
 // maxIncludes bounds how deep requirements files include one another.
 const maxIncludes = 8
 
-// readRequirements is the requirements file of a source tree with its includes
+// readRequirements is the requirements.txt of a source tree with its includes
 // put in place and without the packages that drop names. A tree without the
 // file needs nothing.
 func readRequirements(root string, drop ...map[string]bool) (string, error) {
