@@ -27,7 +27,10 @@ require (
 	modernc.org/sqlite v1.62.0
 )
 
-require golang.org/x/text v0.43.0 // indirect
+require (
+	github.com/joshdk/go-junit v1.0.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
+)
 
 require (
 	code.dny.dev/ssrf v0.3.0

@@ -17,13 +17,16 @@ import (
 	"github.com/comfyctl/comfyctl/internal/diag"
 )
 
-// Output formats. The last four belong to validate and test.
+// Output formats. github and sarif are of validate, junit of validate and
+// test; Markdown is for --report only.
 const (
-	formatText   = "text"
-	formatJSON   = "json"
-	formatNDJSON = "ndjson"
-	formatGitHub = "github"
-	formatJUnit  = "junit"
+	formatText     = "text"
+	formatJSON     = "json"
+	formatNDJSON   = "ndjson"
+	formatGitHub   = "github"
+	formatJUnit    = "junit"
+	formatSARIF    = "sarif"
+	formatMarkdown = "md"
 )
 
 // globalFlags mean the same on every command.
@@ -38,13 +41,13 @@ func (g *globalFlags) add(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
 	f.StringVarP(&g.File, "file", "f", "", "service `FILE` (default: comfyctl.yaml, then comfyctl.yml, here or in a parent folder)")
 	f.StringVarP(&g.Env, "env", "e", "", "environment `NAME` from environments:")
-	enumVar(f, &g.Output, "output", "o", formatText, "what stdout holds", formatText, formatJSON, formatNDJSON, formatGitHub, formatJUnit)
+	enumVar(f, &g.Output, "output", "o", formatText, "what stdout holds", formatText, formatJSON, formatNDJSON, formatSARIF, formatJUnit, formatGitHub)
 	f.BoolVarP(&g.Quiet, "quiet", "q", false, "errors and the stdout value only")
 	f.CountVarP(&g.Verbose, "verbose", "v", "say more; -vv adds HTTP lines")
 	f.BoolVarP(&g.Yes, "yes", "y", false, "answer yes to every question")
 	f.BoolVar(&g.NoInput, "no-input", false, "never ask, fail instead")
 	enumVar(f, &g.Color, "color", "", "auto", "when to use colours", "auto", "always", "never")
-	f.StringArrayVar(&g.Reports, "report", nil, "also write a report to `FILE`; the suffix tells the format: .xml .json .md (validate, test, deploy)")
+	f.StringArrayVar(&g.Reports, "report", nil, "also write a report to `FILE`; the suffix .sarif .xml .json .md or FORMAT=FILE tells the format (validate, test)")
 	f.StringVarP(&g.Dir, "dir", "C", "", "act as if started in `DIR`")
 	f.BoolVar(&g.NoCI, "no-ci", false, "no workflow commands of GitHub Actions")
 }

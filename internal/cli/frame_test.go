@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 
 	"github.com/comfyctl/comfyctl/internal/diag"
@@ -184,28 +183,5 @@ func TestFlagPrecedence(t *testing.T) {
 		if got := out(c.env, c.args...); !strings.Contains(got, c.want) {
 			t.Errorf("%v %v: %s", c.env, c.args, got)
 		}
-	}
-}
-
-func TestAnnotations(t *testing.T) {
-	var list []diag.Diagnostic
-	for i := range 12 {
-		d := diag.Diagnostic{Code: "CW009", Severity: diag.SeverityWarning, Message: fmt.Sprint("node ", i)}
-		if i == 11 {
-			d.Severity, d.Code, d.Message, d.Help = diag.SeverityError, "CY001", "unknown key `a:b`, 100%", "did\nyou"
-			d.Span = diag.Span{File: "a,b.yaml", Start: diag.Position{Line: 3, Column: 2}, End: diag.Position{Line: 3, Column: 7}}
-		}
-		list = append(list, d)
-	}
-	var b strings.Builder
-	if err := annotate(&b, list); err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
-	if diff := cmp.Diff("::error file=a%2Cb.yaml,line=3,col=2,endColumn=7,title=CY001 unknown key::unknown key `a:b`, 100%25%0Adid%0Ayou", lines[0]); diff != "" {
-		t.Error(diff)
-	}
-	if len(lines) != 12 || lines[11] != "1 more are in the log" {
-		t.Errorf("%d lines: %s", len(lines), b.String())
 	}
 }

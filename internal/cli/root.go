@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -125,6 +126,9 @@ func (a *App) scan(args []string) {
 	}
 }
 
+// formatCommands are the commands of the formats that not all of them have.
+var formatCommands = map[string][]string{formatGitHub: {"validate"}, formatSARIF: {"validate"}, formatJUnit: {"validate", "test"}}
+
 // prepare settles flags before a command runs.
 func (a *App) prepare(cmd *cobra.Command) error {
 	a.command = verb(cmd)
@@ -132,14 +136,9 @@ func (a *App) prepare(cmd *cobra.Command) error {
 		return err
 	}
 	a.con = nil // the flags are known now
-	switch a.flags.Output {
-	case formatGitHub:
-		if a.command != "validate" {
-			return usageError("bad_format", "-o github is for validate only", "-o json works everywhere")
-		}
-	case formatJUnit:
-		if a.command != "test" {
-			return usageError("bad_format", "-o junit is for test only", "-o json works everywhere")
+	for format, commands := range formatCommands {
+		if a.flags.Output == format && !slices.Contains(commands, a.command) {
+			return usageError("bad_format", "-o "+format+" is for "+strings.Join(commands, " and ")+" only", "-o json works everywhere")
 		}
 	}
 	if _, err := a.dir(); err != nil {

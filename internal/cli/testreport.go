@@ -1,12 +1,12 @@
 package cli
 
 import (
-	"encoding/json"
-	"encoding/xml"
 	"fmt"
-	"path/filepath"
+	"io"
 	"strings"
 	"time"
+
+	"github.com/comfyctl/comfyctl/internal/report"
 )
 
 // tally counts verdicts.
@@ -40,11 +40,7 @@ func (a *App) reportTests(p *project, list []verdict, took time.Duration) error 
 	t := tallyOf(list)
 	a.reply.data = map[string]any{"service": p.Service.Name, "cases": list, "counts": t}
 	if a.flags.Output == formatJUnit {
-		b, err := junit(p.Service.Name, list, took)
-		if err != nil {
-			return err
-		}
-		if _, err := a.out.Write(b); err != nil {
+		if err := report.JUnit(a.out, junitSuite(p.Service.Name, list, took)); err != nil {
 			return err
 		}
 	} else if err := a.print(fmt.Sprintf("  %-42s %5.1fs\n%s", "", took.Seconds(), t)); err != nil {
@@ -64,88 +60,35 @@ func (a *App) testReports(p *project, list []verdict, t tally, took time.Duratio
 	if err := a.summary(testMarkdown(p.Service.Name, list, t)); err != nil {
 		return err
 	}
-	for _, name := range a.flags.Reports {
-		var b []byte
-		var err error
-		switch filepath.Ext(name) {
-		case ".xml":
-			b, err = junit(p.Service.Name, list, took)
-		case ".json":
-			if b, err = json.MarshalIndent(a.reply.data, "", "  "); err == nil {
-				b = append(b, '\n')
-			}
-		case ".md":
-			b = []byte(testMarkdown(p.Service.Name, list, t))
-		default:
-			return usageError("bad_report", "--report "+name+" has no format", "the suffix is .xml, .json or .md")
-		}
-		if err != nil {
-			return fmt.Errorf("writing %s: %w", name, err)
-		}
-		path, err := a.path(name)
-		if err != nil {
-			return err
-		}
-		if err := writeAtomic(path, b); err != nil {
-			return failure("cannot_write", "the report "+name+" cannot be written", "", err)
-		}
+	files, err := a.reportFiles(formatJUnit, formatJSON, formatMarkdown)
+	if err != nil {
+		return err
 	}
-	return nil
+	return a.writeReports(files, map[string]func(io.Writer) error{
+		formatJUnit: func(w io.Writer) error { return report.JUnit(w, junitSuite(p.Service.Name, list, took)) },
+		formatJSON:  func(w io.Writer) error { return indented(w, a.reply.data) },
+		formatMarkdown: func(w io.Writer) error {
+			_, err := io.WriteString(w, testMarkdown(p.Service.Name, list, t))
+			return err
+		},
+	})
 }
 
-type junitSuites struct {
-	XMLName xml.Name   `xml:"testsuites"`
-	Suite   junitSuite `xml:"testsuite"`
-}
-
-type junitSuite struct {
-	Name     string      `xml:"name,attr"`
-	Tests    int         `xml:"tests,attr"`
-	Failures int         `xml:"failures,attr"`
-	Skipped  int         `xml:"skipped,attr"`
-	Time     string      `xml:"time,attr"`
-	Cases    []junitCase `xml:"testcase"`
-}
-
-type junitCase struct {
-	Class   string        `xml:"classname,attr"`
-	Name    string        `xml:"name,attr"`
-	File    string        `xml:"file,attr,omitempty"`
-	Line    int           `xml:"line,attr,omitempty"`
-	Time    string        `xml:"time,attr"`
-	Failure *junitFailure `xml:"failure,omitempty"`
-	Skipped *struct{}     `xml:"skipped,omitempty"`
-	Out     string        `xml:"system-out,omitempty"`
-}
-
-type junitFailure struct {
-	Message string `xml:"message,attr"`
-	Text    string `xml:",chardata"`
-}
-
-// junit is the report that CI systems read. Files of a failed case are named
-// as attachments in system-out.
-func junit(name string, list []verdict, took time.Duration) ([]byte, error) {
-	t := tallyOf(list)
-	s := junitSuite{Name: name, Tests: len(list), Failures: t.Failed, Skipped: t.Skipped, Time: fmt.Sprintf("%.3f", took.Seconds())}
+// junitSuite is a test run for the report that CI systems read. Files of a
+// failed case are named as attachments in its output.
+func junitSuite(name string, list []verdict, took time.Duration) report.Suite {
+	s := report.Suite{Name: name, Seconds: took.Seconds()}
 	for _, v := range list {
-		c := junitCase{Class: name, Name: v.Name, File: v.File, Line: v.Line, Time: fmt.Sprintf("%.3f", v.Seconds)}
-		switch v.Outcome {
-		case failed:
-			c.Failure = &junitFailure{Message: strings.Join(v.Failures, "; "), Text: strings.Join(v.Failures, "\n")}
+		c := report.Case{Class: name, Name: v.Name, File: v.File, Line: v.Line, Seconds: v.Seconds, Skipped: v.Outcome == skipped}
+		if v.Outcome == failed {
+			c.Failures = v.Failures
 			for _, f := range v.Files {
 				c.Out += "[[ATTACHMENT|" + f + "]]\n"
 			}
-		case skipped:
-			c.Skipped = &struct{}{}
 		}
 		s.Cases = append(s.Cases, c)
 	}
-	b, err := xml.MarshalIndent(junitSuites{Suite: s}, "", "  ")
-	if err != nil {
-		return nil, fmt.Errorf("writing the JUnit report: %w", err)
-	}
-	return append([]byte(xml.Header), append(b, '\n')...), nil
+	return s
 }
 
 func testMarkdown(name string, list []verdict, t tally) string {

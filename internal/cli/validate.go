@@ -2,17 +2,11 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/comfyctl/comfyctl/internal/diag"
-	"github.com/comfyctl/comfyctl/internal/term"
 	"github.com/comfyctl/comfyctl/pkg/validate"
 )
 
@@ -21,6 +15,8 @@ type ValidateOptions struct {
 	Files       []string
 	Strict, Fix bool
 	ObjectInfo  string
+	// Rules are the patterns of --rule.
+	Rules []string
 }
 
 func newValidateCmd(a *App, f runFunc[ValidateOptions]) *cobra.Command {
@@ -28,7 +24,7 @@ func newValidateCmd(a *App, f runFunc[ValidateOptions]) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "validate [FILE|FOLDER…]",
 		Short:   "Check YAML, graph, nodes, models",
-		Example: "comfyctl validate\ncomfyctl validate --strict -o json\ncomfyctl validate --fix",
+		Example: "comfyctl validate\ncomfyctl validate --strict -o json\ncomfyctl validate --fix\ncomfyctl validate --rule 'CW1*' --report results.sarif services/",
 		Aliases: []string{"check"},
 		GroupID: groupStart,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -39,6 +35,7 @@ func newValidateCmd(a *App, f runFunc[ValidateOptions]) *cobra.Command {
 	fl := cmd.Flags()
 	fl.BoolVar(&o.Strict, "strict", false, "warnings are errors")
 	fl.BoolVar(&o.Fix, "fix", false, "make the edits that cannot change the meaning")
+	fl.StringSliceVar(&o.Rules, "rule", nil, "only these rules: an id or a pattern such as CW1* (`RULE`; may be repeated)")
 	fl.StringVar(&o.ObjectInfo, "object-info", "", "node definitions, as ComfyUI's GET /object_info gives them (`FILE`)")
 	return cmd
 }
@@ -51,9 +48,20 @@ type checked struct {
 	Rules  int            `json:"rules"`
 	Counts map[string]int `json:"counts"`
 	Fixed  int            `json:"fixed"`
+
+	// chosen are the rules of --rule; nil means all.
+	chosen map[string]bool
 }
 
 func runValidate(ctx context.Context, a *App, o *ValidateOptions) error {
+	chosen, err := chooseRules(o.Rules)
+	if err != nil {
+		return err
+	}
+	reports, err := a.reportFiles(formatSARIF, formatJUnit, formatJSON, formatMarkdown)
+	if err != nil {
+		return err
+	}
 	files, err := a.serviceFiles(o.Files)
 	if err != nil {
 		return err
@@ -68,19 +76,27 @@ func runValidate(ctx context.Context, a *App, o *ValidateOptions) error {
 			return usageError("unreadable_file", "`"+o.ObjectInfo+"` cannot be read", pathReason(err))
 		}
 	}
-	sum := checked{Files: []string{}, Rules: len(diag.Rules())}
+	sum := checked{Files: []string{}, Rules: len(diag.Rules()), chosen: chosen}
+	if chosen != nil {
+		sum.Rules = len(chosen)
+	}
 	var all []diag.Diagnostic
+	sources := map[string][]byte{}
 	for _, file := range files {
 		list, err := a.validateOne(ctx, o, file, info, &sum)
 		if err != nil {
 			return err
 		}
+		for _, d := range list {
+			sources[d.File] = a.sources(d.File)
+		}
 		all = append(all, list...)
 	}
+	a.sources = func(file string) []byte { return sources[file] }
 	errs, warnings, notes := counts(all)
 	sum.Counts = map[string]int{"error": errs, "warning": warnings, "note": notes}
 	a.reply.data, a.reply.diags = sum, all
-	return a.reportFindings(all, sum)
+	return a.reportFindings(all, sum, reports)
 }
 
 // validateOne checks one service file, and checks it again after fixing it.
@@ -90,6 +106,7 @@ func (a *App) validateOne(ctx context.Context, o *ValidateOptions, file string, 
 	if err != nil {
 		return nil, err
 	}
+	list = onlyRules(list, sum.chosen)
 	if o.Fix {
 		n, err := a.fix(p, list)
 		if err != nil {
@@ -99,6 +116,7 @@ func (a *App) validateOne(ctx context.Context, o *ValidateOptions, file string, 
 			if p, list, err = a.check(ctx, file, vo); err != nil {
 				return nil, err
 			}
+			list = onlyRules(list, sum.chosen)
 		}
 	}
 	sum.Files = append(sum.Files, p.Files()...)
@@ -119,97 +137,4 @@ func (a *App) validateOne(ctx context.Context, o *ValidateOptions, file string, 
 // printFindings is the report on stdout, frames and all.
 func (a *App) printFindings(list []diag.Diagnostic) error {
 	return diag.Render(a.out, list, a.sources, a.style(a.console().Out))
-}
-
-// reportFindings writes the closing line, annotations and reports.
-func (a *App) reportFindings(all []diag.Diagnostic, sum checked) error {
-	errs, warnings := sum.Counts["error"], sum.Counts["warning"]
-	con := a.console()
-	what := fmt.Sprintf("(%s, %s, %s)", count(sum.Nodes, "node"), count(sum.Inputs, "input"), count(sum.Rules, "rule"))
-	took := fmt.Sprintf("%.2fs", time.Since(a.began).Seconds())
-	var line string
-	switch {
-	case errs > 0:
-		line = fmt.Sprintf("%s %s, %s in %s %s  %s", con.Mark(con.Out, term.Fail), count(errs, "error"), count(warnings, "warning"), count(len(sum.Files), "file"), what, took)
-	case warnings > 0:
-		line = fmt.Sprintf("%s %s: %s %s  %s", con.Mark(con.Out, term.Warn), strings.Join(sum.Files, ", "), count(warnings, "warning"), what, took)
-	default:
-		line = fmt.Sprintf("%s %s: no problems %s  %s", con.Mark(con.Out, term.OK), strings.Join(sum.Files, ", "), what, took)
-	}
-	if n := fixable(all); n > 0 {
-		line += fmt.Sprintf("\n  %d can be fixed by itself: comfyctl validate --fix", n)
-	}
-	if sum.Fixed > 0 {
-		line += fmt.Sprintf("\n  fixed %s", count(sum.Fixed, "finding"))
-	}
-	var err error
-	if a.flags.Output == formatGitHub {
-		err = annotate(a.out, all)
-	} else {
-		err = a.print(diag.Safe(line))
-	}
-	if err == nil && a.github() {
-		err = annotate(a.out, all)
-	}
-	if err == nil {
-		err = a.summary(findingsMarkdown(all, line))
-	}
-	if err == nil {
-		err = a.findingsReports(all, sum, line)
-	}
-	if err != nil || errs == 0 {
-		return err
-	}
-	a.quietError = a.flags.Output == formatText || a.flags.Output == formatGitHub
-	return checkError("invalid_service", count(errs, "error"), all)
-}
-
-func fixable(list []diag.Diagnostic) int {
-	n := 0
-	for _, d := range list {
-		if d.Fix != nil && d.Fix.Safe {
-			n++
-		}
-	}
-	return n
-}
-
-func (a *App) findingsReports(all []diag.Diagnostic, sum checked, line string) error {
-	for _, name := range a.flags.Reports {
-		var b []byte
-		switch filepath.Ext(name) {
-		case ".json":
-			var err error
-			b, err = json.MarshalIndent(map[string]any{"data": sum, "diagnostics": append([]diag.Diagnostic{}, all...)}, "", "  ")
-			if err != nil {
-				return fmt.Errorf("writing %s: %w", name, err)
-			}
-			b = append(b, '\n')
-		case ".md":
-			b = []byte(findingsMarkdown(all, line))
-		default:
-			return usageError("bad_report", "--report "+name+" has no format for validate", "the suffix is .json or .md")
-		}
-		path, err := a.path(name)
-		if err != nil {
-			return err
-		}
-		if err := writeAtomic(path, b); err != nil {
-			return failure("cannot_write", "the report "+name+" cannot be written", "", err)
-		}
-	}
-	return nil
-}
-
-func findingsMarkdown(list []diag.Diagnostic, line string) string {
-	var b strings.Builder
-	cell := strings.NewReplacer("|", "\\|", "\n", " ", "<", "&lt;")
-	fmt.Fprintf(&b, "### Check\n\n%s\n\n", cell.Replace(line))
-	if len(list) > 0 {
-		b.WriteString("| | Rule | Where | What | Help |\n|---|---|---|---|---|\n")
-	}
-	for _, d := range list {
-		fmt.Fprintf(&b, "| %s | %s | %s:%d:%d | %s | %s |\n", d.Severity, d.Code, cell.Replace(d.File), d.Start.Line, d.Start.Column, cell.Replace(d.Message), cell.Replace(d.Help))
-	}
-	return b.String() + "\n"
 }
