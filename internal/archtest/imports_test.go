@@ -34,12 +34,13 @@ var below = map[string][]string{
 	"workflow": {},
 	"catalog":  {},
 	"service":  {},
+	"hardware": {"workflow", "catalog"},
 	"infer":    {"workflow", "catalog"},
-	"scaffold": {"infer", "workflow", "catalog", "service"},
-	"validate": {"infer", "workflow", "catalog", "service"},
-	"lock":     {"validate", "infer", "workflow", "catalog", "service"},
-	"pack":     {"lock", "validate", "infer", "workflow", "catalog", "service"},
-	"deploy":   {"pack", "lock", "validate", "infer", "workflow", "catalog", "service"},
+	"scaffold": {"infer", "hardware", "workflow", "catalog", "service"},
+	"validate": {"infer", "hardware", "workflow", "catalog", "service"},
+	"lock":     {"validate", "infer", "hardware", "workflow", "catalog", "service"},
+	"pack":     {"lock", "validate", "infer", "hardware", "workflow", "catalog", "service"},
+	"deploy":   {"pack", "lock", "validate", "infer", "hardware", "workflow", "catalog", "service"},
 	"runner":   {"workflow", "catalog"},
 }
 
