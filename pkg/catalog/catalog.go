@@ -26,6 +26,8 @@ type Catalog struct {
 // Class is one node class.
 type Class struct {
 	Name string
+	// Title is what the editor calls a node that has no title of its own.
+	Title string
 	// Inputs are in the order of the schema, required ones first. Hidden inputs,
 	// which ComfyUI fills itself, are not among them.
 	Inputs  []InputSpec
@@ -74,10 +76,27 @@ type InputSpec struct {
 	// audio, latent, 3d, text, folder or any.
 	File string
 
+	// Editor is what only the editor reads.
+	Editor EditorSpec
+
 	// Choices are those of a COMFY_DYNAMICCOMBO_V3.
 	Choices []Choice
 	// Grow is the template of a COMFY_AUTOGROW_V3.
 	Grow *Grow
+}
+
+// EditorSpec is what the editor needs to know of an input to draw it, and so to
+// know what the values of a saved node mean.
+type EditorSpec struct {
+	// Widget is the kind of widget where it is not that of the type.
+	Widget string
+	// Socketless is set for a widget that no link can replace.
+	Socketless bool
+	// DynamicPrompts is set for a text whose {a|b} the editor chooses from.
+	DynamicPrompts bool
+	// Control is the raw control_after_generate, nil where absent.
+	Control json.RawMessage
+	Round   json.Number
 }
 
 // Choice is one option of a dynamic combo and the inputs that it adds.

@@ -285,7 +285,7 @@ func TestParseObjectInfo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &Class{Name: "A", Inputs: []InputSpec{
+	want := &Class{Name: "A", Title: "A", Inputs: []InputSpec{
 		{Name: "x", Type: "FLOAT", Required: true},
 		{Name: "y", Type: "COMBO", Literal: true, Required: true, Enum: []json.RawMessage{json.RawMessage("1"), json.RawMessage(`"a"`)}},
 		{Name: "z", Type: "IMAGE", Required: true},

@@ -51,6 +51,7 @@ type classJSON struct {
 	APINode      bool              `json:"api_node"`
 	Deprecated   bool              `json:"deprecated"`
 	Experimental bool              `json:"experimental"`
+	DisplayName  string            `json:"display_name"`
 }
 
 func decodeClass(name string, raw json.RawMessage) (*Class, error) {
@@ -58,7 +59,10 @@ func decodeClass(name string, raw json.RawMessage) (*Class, error) {
 	if err := json.Unmarshal(raw, &j); err != nil {
 		return nil, fmt.Errorf("decoding class: %w", err)
 	}
-	cl := &Class{Name: name, OutputNode: j.OutputNode, Module: j.Module, APINode: j.APINode, Deprecated: j.Deprecated, Experimental: j.Experimental}
+	cl := &Class{Name: name, OutputNode: j.OutputNode, Module: j.Module, APINode: j.APINode, Deprecated: j.Deprecated, Experimental: j.Experimental, Title: j.DisplayName}
+	if cl.Title == "" {
+		cl.Title = name
+	}
 	var err error
 	if cl.Inputs, err = decodeGroups(name, j.Input); err != nil {
 		return nil, err
@@ -127,7 +131,11 @@ type optionsJSON struct {
 	ForceInput  truthy            `json:"forceInput"`
 	Lazy        truthy            `json:"lazy"`
 	RawLink     truthy            `json:"rawLink"`
-	Seed        truthy            `json:"control_after_generate"`
+	Control     json.RawMessage   `json:"control_after_generate"`
+	Round       json.RawMessage   `json:"round"`
+	Dynamic     truthy            `json:"dynamicPrompts"`
+	Socketless  truthy            `json:"socketless"`
+	Widget      json.RawMessage   `json:"widgetType"`
 	Remote      truthy            `json:"remote"`
 	Image       truthy            `json:"image_upload"`
 	Video       truthy            `json:"video_upload"`
@@ -157,6 +165,11 @@ func (t *truthy) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+func isTrue(raw json.RawMessage) bool {
+	var t truthy
+	return len(raw) > 0 && t.UnmarshalJSON(raw) == nil && bool(t)
+}
+
 func decodeInput(class, name string, raw json.RawMessage) (InputSpec, error) {
 	in := InputSpec{Name: name}
 	var parts []json.RawMessage
@@ -184,7 +197,9 @@ func decodeInput(class, name string, raw json.RawMessage) (InputSpec, error) {
 	}
 	in.Default, in.Min, in.Max, in.Step = notNull(o.Default), number(o.Min), number(o.Max), number(o.Step)
 	in.Multiline, in.ForceInput, in.Lazy, in.RawLink = bool(o.Multiline), bool(o.ForceInput), bool(o.Lazy), bool(o.RawLink)
-	in.Multiselect, in.Seed, in.Remote = bool(o.Multiselect || o.OldMulti), bool(o.Seed), bool(o.Remote)
+	in.Multiselect, in.Seed, in.Remote = bool(o.Multiselect || o.OldMulti), isTrue(o.Control), bool(o.Remote)
+	in.Editor = EditorSpec{Socketless: bool(o.Socketless), DynamicPrompts: bool(o.Dynamic), Control: notNull(o.Control), Round: number(o.Round)}
+	_ = json.Unmarshal(o.Widget, &in.Editor.Widget) // absent or not a name: the type says it
 	in.File = fileKind(in.File, &o)
 	return in, in.dynamic(class, &o)
 }
@@ -250,41 +265,4 @@ func number(raw json.RawMessage) json.Number {
 		return ""
 	}
 	return n
-}
-
-// withoutNonFinite replaces NaN, Infinity and -Infinity outside strings by
-// null. The text comes back as it is where there is none.
-func withoutNonFinite(b []byte) []byte {
-	if !bytes.Contains(b, []byte("NaN")) && !bytes.Contains(b, []byte("Infinity")) {
-		return b
-	}
-	out := make([]byte, 0, len(b))
-	inString := false
-	for i := 0; i < len(b); i++ {
-		c := b[i]
-		if inString {
-			out = append(out, c)
-			if c == '\\' && i+1 < len(b) {
-				i++
-				out = append(out, b[i])
-			} else if c == '"' {
-				inString = false
-			}
-			continue
-		}
-		replaced := false
-		for _, w := range []string{"NaN", "-Infinity", "Infinity"} {
-			if bytes.HasPrefix(b[i:], []byte(w)) {
-				out = append(out, "null"...)
-				i += len(w) - 1
-				replaced = true
-				break
-			}
-		}
-		if !replaced {
-			inString = c == '"'
-			out = append(out, c)
-		}
-	}
-	return out
 }

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+
+	"github.com/comfyctl/comfyctl/internal/jsonpos"
 )
 
 // JSON writes the graph as ComfyUI should get it: every node has class_type,
@@ -75,7 +77,7 @@ func writeClean(b *bytes.Buffer, raw []byte, k Kind) {
 	case NonFinite:
 		b.WriteString("null")
 	case Array, Object:
-		v, _, err := scan(raw, 0)
+		v, _, err := jsonpos.Scan(raw, 0)
 		if err == nil {
 			writeValue(b, raw, &v)
 		}
@@ -84,33 +86,33 @@ func writeClean(b *bytes.Buffer, raw []byte, k Kind) {
 	}
 }
 
-func writeValue(b *bytes.Buffer, src []byte, v *value) {
-	switch v.kind {
-	case kindNonFinite:
+func writeValue(b *bytes.Buffer, src []byte, v *jsonpos.Value) {
+	switch v.Kind {
+	case jsonpos.NonFinite:
 		b.WriteString("null")
-	case kindArray:
+	case jsonpos.Array:
 		b.WriteByte('[')
-		for i := range v.elems {
+		for i := range v.Elems {
 			if i > 0 {
 				b.WriteByte(',')
 			}
-			writeValue(b, src, &v.elems[i])
+			writeValue(b, src, &v.Elems[i])
 		}
 		b.WriteByte(']')
-	case kindObject:
+	case jsonpos.Object:
 		b.WriteByte('{')
-		for i := range v.members {
+		for i := range v.Members {
 			if i > 0 {
 				b.WriteByte(',')
 			}
-			m := &v.members[i]
-			b.Write(src[m.keyStart:m.keyEnd])
+			m := &v.Members[i]
+			b.Write(src[m.KeyStart:m.KeyEnd])
 			b.WriteByte(':')
-			writeValue(b, src, &m.val)
+			writeValue(b, src, &m.Val)
 		}
 		b.WriteByte('}')
 	default:
-		b.Write(src[v.start:v.end])
+		b.Write(src[v.Start:v.End])
 	}
 }
 

@@ -1,6 +1,10 @@
 package workflow
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/comfyctl/comfyctl/internal/jsonpos"
+)
 
 // envelopes are the places where other tools put a prompt, tried in order: the
 // body of a POST /prompt, the worker requests of hosting services, the
@@ -17,13 +21,13 @@ var envelopes = [][]string{
 
 // unwrap finds the node map in a document and its pointer. A document that is
 // a node map, an editor save or nothing known comes back as it is.
-func unwrap(root *value) (*value, string) {
-	if root.kind != kindObject || anyNode(root) || isEditorSave(root) {
+func unwrap(root *jsonpos.Value) (*jsonpos.Value, string) {
+	if root.Kind != jsonpos.Object || anyNode(root) || isEditorSave(root) {
 		return root, ""
 	}
 	for _, path := range envelopes {
 		v, base := follow(root, path)
-		if v != nil && v.kind == kindObject && (anyNode(v) || isEditorSave(v)) {
+		if v != nil && v.Kind == jsonpos.Object && (anyNode(v) || isEditorSave(v)) {
 			return v, base
 		}
 	}
@@ -31,17 +35,17 @@ func unwrap(root *value) (*value, string) {
 }
 
 // follow walks a path; "[]" is the only element of a list.
-func follow(v *value, path []string) (*value, string) {
+func follow(v *jsonpos.Value, path []string) (*jsonpos.Value, string) {
 	base := ""
 	for _, name := range path {
 		if name == "[]" {
-			if v.kind != kindArray || len(v.elems) != 1 {
+			if v.Kind != jsonpos.Array || len(v.Elems) != 1 {
 				return nil, ""
 			}
-			v, base = &v.elems[0], fmt.Sprintf("%s/%d", base, 0)
+			v, base = &v.Elems[0], fmt.Sprintf("%s/%d", base, 0)
 			continue
 		}
-		if v = v.get(name); v == nil {
+		if v = v.Get(name); v == nil {
 			return nil, ""
 		}
 		base = pointer(base, name)
@@ -50,13 +54,13 @@ func follow(v *value, path []string) (*value, string) {
 }
 
 // isEditorSave tells the frontend's own save format.
-func isEditorSave(v *value) bool {
-	if n := v.get("nodes"); n != nil && n.kind == kindArray {
+func isEditorSave(v *jsonpos.Value) bool {
+	if n := v.Get("nodes"); n != nil && n.Kind == jsonpos.Array {
 		return true
 	}
-	if v.get("last_node_id") != nil && v.get("last_node_id").kind != kindObject {
+	if v.Get("last_node_id") != nil && v.Get("last_node_id").Kind != jsonpos.Object {
 		return true
 	}
-	version := v.get("version")
-	return version != nil && version.kind == kindNumber && v.get("links") != nil
+	version := v.Get("version")
+	return version != nil && version.Kind == jsonpos.Number && v.Get("links") != nil
 }

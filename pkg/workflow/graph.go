@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/comfyctl/comfyctl/internal/diag"
+	"github.com/comfyctl/comfyctl/internal/jsonpos"
 )
 
 // Graph is an API-format prompt with the places of everything in it.
@@ -130,12 +131,12 @@ func (in *Input) Value() json.RawMessage {
 	if in.Kind != Object {
 		return in.Raw
 	}
-	v, _, err := scan(in.Raw, 0)
+	v, _, err := jsonpos.Scan(in.Raw, 0)
 	if err != nil {
 		return in.Raw
 	}
-	if w := v.get("__value__"); w != nil {
-		return in.Raw[w.start:w.end]
+	if w := v.Get("__value__"); w != nil {
+		return in.Raw[w.Start:w.End]
 	}
 	return in.Raw
 }
@@ -146,4 +147,14 @@ func pointer(base, segment string) string {
 		segment = strings.NewReplacer("~", "~0", "/", "~1").Replace(segment)
 	}
 	return base + "/" + segment
+}
+
+// New makes a graph of nodes that were not read by Parse. source is the text
+// that their spans point into.
+func New(file string, source []byte, pointer string, span diag.Span, nodes []*Node) *Graph {
+	g := &Graph{File: file, Source: source, Nodes: nodes, Span: span, Pointer: pointer, byID: make(map[string]*Node, len(nodes))}
+	for _, n := range nodes {
+		g.byID[n.ID] = n
+	}
+	return g
 }

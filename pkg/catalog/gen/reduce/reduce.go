@@ -17,7 +17,7 @@ import (
 // classKeys are kept of a class. The order of the inputs is that of the text,
 // so input_order is not needed.
 var classKeys = []string{
-	"input", "output", "output_is_list", "output_name", "output_node", "output_matchtypes", "python_module", "api_node",
+	"input", "output", "output_is_list", "output_name", "output_node", "output_matchtypes", "python_module", "api_node", "display_name",
 	"deprecated", "experimental", "dev_only", "is_input_list", "has_intermediate_output",
 }
 
@@ -25,7 +25,7 @@ var classKeys = []string{
 var optionKeys = []string{
 	"default", "min", "max", "step", "round", "options", "multiline", "dynamicPrompts", "forceInput", "lazy", "rawLink",
 	"control_after_generate", "multiselect", "multi_select", "remote", "image_folder", "image_upload", "video_upload",
-	"audio_upload", "file_upload", "template", "socketless", "hidden", "key", "inputs",
+	"audio_upload", "file_upload", "template", "socketless", "hidden", "widgetType", "key", "inputs",
 }
 
 // maxDefault is the length, in bytes of JSON, above which a default is prose.

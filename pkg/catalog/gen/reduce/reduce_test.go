@@ -43,7 +43,7 @@ func TestCatalog(t *testing.T) {
 	want := `KSampler	{"input":{"required":{"seed":["INT",{"max":18446744073709551615,"default":0}],"model":["MODEL"]},"hidden":{"p":"PROMPT"}}}
 LoadImage	{"input":{"required":{"image":[[],{"image_upload":true}]}}}
 Long	{"input":{"optional":{"x":["STRING"],"d":["COMFY_DYNAMICCOMBO_V3",{"options":[{"key":"k","inputs":{"required":{"w":["INT",{"min":1}]}}}]}]}}}
-VAELoader	{"input":{"required":{"vae_name":[["pixel_space"]]}},"output":["VAE"]}
+VAELoader	{"input":{"required":{"vae_name":[["pixel_space"]]}},"output":["VAE"],"display_name":"Prose"}
 `
 	if diff := cmp.Diff(want, unzip(t, got)); diff != "" {
 		t.Error(diff)

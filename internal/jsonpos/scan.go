@@ -1,4 +1,4 @@
-package workflow
+package jsonpos
 
 import (
 	"bytes"
@@ -6,43 +6,48 @@ import (
 	"unicode/utf8"
 )
 
-// kind tells JSON values apart. NaN and the infinities, which Python writes
-// and JSON forbids, are a kind of their own.
-type kind byte
+// Kind tells JSON values apart.
+type Kind byte
 
+// The kinds. NonFinite is NaN, Infinity or -Infinity, which Python writes and
+// JSON forbids.
 const (
-	kindNull kind = iota
-	kindBool
-	kindNumber
-	kindNonFinite
-	kindString
-	kindArray
-	kindObject
+	Null Kind = iota
+	Bool
+	Number
+	NonFinite
+	String
+	Array
+	Object
 )
 
-// value is a JSON value with the bytes that it came from.
-type value struct {
-	kind       kind
-	start, end int
-	text       string // of a string, decoded
-	members    []member
-	elems      []value
+// Value is a JSON value with the bytes that it came from.
+type Value struct {
+	Kind Kind
+	// Start and End are offsets into the text.
+	Start, End int
+	// Text is that of a string, decoded.
+	Text    string
+	Members []Member // of an object, in the order of the text
+	Elems   []Value  // of an array
 }
 
-type member struct {
-	key              string
-	keyStart, keyEnd int
-	val              value
+// Member is one name and value of an object.
+type Member struct {
+	Key              string
+	KeyStart, KeyEnd int
+	Val              Value
 }
 
-// get returns the last member of that name, as Python's parser would.
-func (v *value) get(key string) *value {
-	if v == nil || v.kind != kindObject {
+// Get returns the last member of that name, as Python's parser would; nil
+// where there is none, and for what is no object.
+func (v *Value) Get(key string) *Value {
+	if v == nil || v.Kind != Object {
 		return nil
 	}
-	for i := len(v.members) - 1; i >= 0; i-- {
-		if v.members[i].key == key {
-			return &v.members[i].val
+	for i := len(v.Members) - 1; i >= 0; i-- {
+		if v.Members[i].Key == key {
+			return &v.Members[i].Val
 		}
 	}
 	return nil
@@ -51,25 +56,28 @@ func (v *value) get(key string) *value {
 // maxDepth bounds nesting; Python's own parser gives up near a thousand.
 const maxDepth = 512
 
-// syntaxError is where and why a text is not JSON.
-type syntaxError struct {
-	at, end int
-	message string // headline
-	label   string
-	help    string
+// SyntaxError is where and why a text is not JSON, in words for a finding.
+type SyntaxError struct {
+	At, End int
+	Message string // headline
+	Label   string // what stands at the place
+	Help    string // what to do
 }
+
+// Error is the headline.
+func (e *SyntaxError) Error() string { return e.Message }
 
 type scanner struct {
 	src       []byte
 	pos       int
 	depth     int
-	nonFinite []value
-	err       *syntaxError
+	nonFinite []Value
+	err       *SyntaxError
 }
 
-// scan reads one JSON document from offset from. It accepts NaN, Infinity and
+// Scan reads one JSON document from offset from. It accepts NaN, Infinity and
 // -Infinity and remembers where they stand.
-func scan(src []byte, from int) (value, []value, *syntaxError) {
+func Scan(src []byte, from int) (Value, []Value, *SyntaxError) {
 	s := &scanner{src: src, pos: from}
 	v := s.value()
 	if s.err == nil {
@@ -87,7 +95,7 @@ func (s *scanner) fail(at, end int, message, label, help string) {
 	}
 	at = min(at, len(s.src))
 	end = max(at, min(end, len(s.src)))
-	s.err = &syntaxError{at: at, end: end, message: message, label: label, help: help}
+	s.err = &SyntaxError{At: at, End: end, Message: message, Label: label, Help: help}
 }
 
 func (s *scanner) space() {
@@ -113,9 +121,9 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
-func (s *scanner) value() value {
+func (s *scanner) value() Value {
 	s.space()
-	v := value{start: s.pos}
+	v := Value{Start: s.pos}
 	if s.err != nil {
 		return v
 	}
@@ -129,14 +137,14 @@ func (s *scanner) value() value {
 	case c == '[':
 		s.nested(&v, s.array)
 	case c == '"':
-		v.kind, v.text = kindString, s.string()
+		v.Kind, v.Text = String, s.string()
 	case c == '-' || c >= '0' && c <= '9':
 		s.number(&v)
 	case c == 't':
-		v.kind = kindBool
+		v.Kind = Bool
 		s.word("true")
 	case c == 'f':
-		v.kind = kindBool
+		v.Kind = Bool
 		s.word("false")
 	case c == 'n':
 		s.word("null")
@@ -147,7 +155,7 @@ func (s *scanner) value() value {
 	default:
 		s.badValue(c)
 	}
-	v.end = s.pos
+	v.End = s.pos
 	return v
 }
 
@@ -169,7 +177,7 @@ func (s *scanner) badValue(c byte) {
 	}
 }
 
-func (s *scanner) nested(v *value, read func(*value)) {
+func (s *scanner) nested(v *Value, read func(*Value)) {
 	s.depth++
 	if s.depth > maxDepth {
 		s.fail(s.pos, s.pos+1, fmt.Sprintf("JSON is nested deeper than %d levels", maxDepth), "too deep here", "")
@@ -179,8 +187,8 @@ func (s *scanner) nested(v *value, read func(*value)) {
 	s.depth--
 }
 
-func (s *scanner) object(v *value) {
-	v.kind = kindObject
+func (s *scanner) object(v *Value) {
+	v.Kind = Object
 	open := s.pos
 	s.pos++
 	for first := true; ; first = false {
@@ -209,7 +217,7 @@ func (s *scanner) object(v *value) {
 }
 
 // key reads one `"name": value` of an object.
-func (s *scanner) key(v *value, open int) bool {
+func (s *scanner) key(v *Value, open int) bool {
 	start := s.pos
 	switch c := s.peek(); {
 	case s.pos >= len(s.src):
@@ -225,24 +233,24 @@ func (s *scanner) key(v *value, open int) bool {
 		s.fail(start, start+1, "a name in double quotes should be here", "no name starts like this", "")
 		return false
 	}
-	m := member{keyStart: start, key: s.string()}
-	m.keyEnd = s.pos
+	m := Member{KeyStart: start, Key: s.string()}
+	m.KeyEnd = s.pos
 	s.space()
 	if s.err != nil {
 		return false
 	}
 	if s.peek() != ':' {
-		s.fail(m.keyStart, m.keyEnd, "no `:` after a name", "a colon and a value should follow", "")
+		s.fail(m.KeyStart, m.KeyEnd, "no `:` after a name", "a colon and a value should follow", "")
 		return false
 	}
 	s.pos++
-	m.val = s.value()
-	v.members = append(v.members, m)
+	m.Val = s.value()
+	v.Members = append(v.Members, m)
 	return s.err == nil
 }
 
-func (s *scanner) array(v *value) {
-	v.kind = kindArray
+func (s *scanner) array(v *Value) {
+	v.Kind = Array
 	open := s.pos
 	s.pos++
 	for first := true; ; first = false {
@@ -262,7 +270,7 @@ func (s *scanner) array(v *value) {
 			s.fail(open, open+1, "`[` is never closed", "opened here", "the file looks cut off; export it again")
 			return
 		}
-		v.elems = append(v.elems, s.value())
+		v.Elems = append(v.Elems, s.value())
 		s.space()
 		if s.err != nil || !s.next(open, ']') || s.src[s.pos-1] == ']' {
 			return

@@ -1,4 +1,4 @@
-package workflow
+package jsonpos
 
 import (
 	"sort"
@@ -7,10 +7,10 @@ import (
 	"github.com/comfyctl/comfyctl/internal/diag"
 )
 
-// locator turns byte offsets into lines and columns. Offsets are asked for in
+// Locator turns byte offsets into lines and columns. Offsets are asked for in
 // nearly ascending order, so it walks on from the last one and only starts
 // over, at the nearest mark, when asked for an earlier one.
-type locator struct {
+type Locator struct {
 	file  string
 	src   []byte
 	last  diag.Position
@@ -20,12 +20,13 @@ type locator struct {
 // markEvery is how many bytes lie between two marks.
 const markEvery = 128
 
-func newLocator(file string, src []byte, from int) *locator {
+func NewLocator(file string, src []byte, from int) *Locator {
 	start := diag.Position{Line: 1, Column: 1, Offset: from}
-	return &locator{file: file, src: src, last: start, marks: []diag.Position{start}}
+	return &Locator{file: file, src: src, last: start, marks: []diag.Position{start}}
 }
 
-func (l *locator) at(offset int) diag.Position {
+// At is the position of a byte offset.
+func (l *Locator) At(offset int) diag.Position {
 	offset = min(offset, len(l.src))
 	p := l.last
 	if offset < p.Offset {
@@ -53,6 +54,7 @@ func (l *locator) at(offset int) diag.Position {
 	return p
 }
 
-func (l *locator) span(start, end int) diag.Span {
-	return diag.Span{File: l.file, Start: l.at(start), End: l.at(end)}
+// Span is the range between two byte offsets.
+func (l *Locator) Span(start, end int) diag.Span {
+	return diag.Span{File: l.file, Start: l.At(start), End: l.At(end)}
 }

@@ -1,4 +1,4 @@
-package workflow
+package jsonpos
 
 import (
 	"bytes"
@@ -13,21 +13,21 @@ func (s *scanner) word(w string) {
 	s.pos += len(w)
 }
 
-func (s *scanner) special(v *value, w string) {
-	v.kind = kindNonFinite
-	start := v.start
+func (s *scanner) special(v *Value, w string) {
+	v.Kind = NonFinite
+	start := v.Start
 	if bytes.HasPrefix(s.src[s.pos:], []byte("None")) {
 		s.fail(s.pos, s.pos+4, "`None` is Python, not JSON", "write null", "text printed by Python is not JSON, use json.dumps")
 		return
 	}
 	s.word(w)
 	if s.err == nil {
-		s.nonFinite = append(s.nonFinite, value{kind: kindNonFinite, start: start, end: s.pos})
+		s.nonFinite = append(s.nonFinite, Value{Kind: NonFinite, Start: start, End: s.pos})
 	}
 }
 
-func (s *scanner) number(v *value) {
-	v.kind = kindNumber
+func (s *scanner) number(v *Value) {
+	v.Kind = Number
 	start := s.pos
 	if s.src[s.pos] == '-' {
 		s.pos++
