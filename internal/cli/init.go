@@ -173,7 +173,7 @@ func (a *App) initWrite(ctx context.Context, o *InitOptions, g *workflow.Graph, 
 	if err != nil {
 		rel = name
 	}
-	so := scaffold.Options{WorkflowFile: filepath.ToSlash(rel), Name: o.Name, Full: o.Full, Schema: service.SchemaURL, SourceOf: modelBeside(filepath.Dir(file))}
+	so := scaffold.Options{WorkflowFile: filepath.ToSlash(rel), Name: o.Name, Full: o.Full, Schema: service.SchemaURL, SourceOf: modelBeside(filepath.Dir(file)), SizeOf: sizeBeside(filepath.Dir(file))}
 	schema := filepath.Join(filepath.Dir(file), localSchema)
 	if o.LocalSchema {
 		if err := a.mayWrite(o.Force, schema); err != nil {
@@ -234,6 +234,22 @@ func modelBeside(dir string) func(string) string {
 			}
 		}
 		return ""
+	}
+}
+
+// sizeBeside gives the size of a model file that modelBeside finds.
+func sizeBeside(dir string) func(string) int64 {
+	find := modelBeside(dir)
+	return func(model string) int64 {
+		at := find(model)
+		if at == "" {
+			return 0
+		}
+		st, err := os.Stat(filepath.Join(dir, filepath.FromSlash(at)))
+		if err != nil {
+			return 0
+		}
+		return st.Size()
 	}
 }
 

@@ -38,6 +38,9 @@ type Options struct {
 	// SourceOf gives the source of a model, if a file of the name lies beside
 	// the workflow; nil knows none.
 	SourceOf func(modelPath string) string
+	// SizeOf gives the size in bytes of a model file that is at hand, else 0;
+	// nil knows none.
+	SizeOf func(modelPath string) int64
 }
 
 // Report says what was put into the file and what is left to do.
@@ -249,28 +252,6 @@ func (w *writer) nodes() {
 	w.line("#   - repo: https://github.com/OWNER/PACK")
 	w.line("#     ref: COMMIT")
 	w.todo("node packs of " + strings.Join(w.report.Nodes, ", "))
-}
-
-// gpu writes what the models ask for. Their sizes are not known yet, so it
-// goes by the folders: a diffusion model of its own is of the large kind.
-func (w *writer) gpu() {
-	folders := map[string]bool{}
-	for _, p := range w.report.Models {
-		folder, _, _ := strings.Cut(p, "/")
-		folders[folder] = true
-	}
-	gpu, why := "none", "the graph loads no model"
-	switch {
-	case folders["diffusion_models"]:
-		gpu, why = "24GB", "a guess: models of this kind are large; set what yours need"
-	case folders["checkpoints"]:
-		gpu, why = "8GB", "a guess: enough for SD 1.5, SDXL wants 12GB"
-	case len(folders) > 0:
-		gpu, why = "8GB", "a guess: set what your models need"
-	}
-	w.report.GPU = gpu
-	w.line("")
-	w.line("gpu: %s   # %s", gpu, why)
 }
 
 func (w *writer) inputs() {
