@@ -147,19 +147,23 @@ func indent(text string) string {
 	return "  " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  ") + "\n"
 }
 
+// indentAll keeps the indent of the first line, which is part of an example.
+func indentAll(text string) string { return "  " + strings.ReplaceAll(text, "\n", "\n  ") + "\n" }
+
 func (a *App) helpRule(r diag.Rule) string {
 	s := a.console().Out
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s (%s)\n\n%s\n", s.Paint(term.Bold, r.ID), r.Title, r.Level, r.Why)
-	if r.Server != "" {
-		fmt.Fprintf(&b, "ComfyUI's own answer would be: %s\n", r.Server)
+	level := string(r.Level)
+	if r.CI != "" {
+		level += "; " + string(r.CI) + " in a pipeline"
 	}
-	if r.Bad != "" {
-		fmt.Fprintf(&b, "\n%s\n%s", s.Paint(term.Bold, "Bad"), indent(r.Bad))
+	fmt.Fprintf(&b, "%s %s (%s)\n\n%s\n", s.Paint(term.Bold, r.ID), r.Title, level, r.Why)
+	if len(r.Server) > 0 {
+		fmt.Fprintf(&b, "ComfyUI's own answer would be: %s\n", strings.Join(r.Server, ", or "))
 	}
-	if r.Good != "" {
-		fmt.Fprintf(&b, "\n%s\n%s", s.Paint(term.Bold, "Good"), indent(r.Good))
-	}
+	fmt.Fprintf(&b, "\n%s\n%s", s.Paint(term.Bold, "Bad"), indentAll(r.Bad))
+	fmt.Fprintf(&b, "\n%s\n%s", s.Paint(term.Bold, "Good"), indentAll(r.Good))
+	fmt.Fprintf(&b, "\n%s\n%s", s.Paint(term.Bold, "Mend it"), indent(r.Mend))
 	fmt.Fprintf(&b, "\n%s\n%s", s.Paint(term.Bold, "Turn it off"), indent("checks: { "+r.ID+": off }        # or error, warning, note\n# comfyctl: ignore "+r.ID+" - why    # on the line, in YAML"))
 	return b.String()
 }

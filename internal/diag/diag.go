@@ -46,7 +46,7 @@ type Related struct {
 	Label string `json:"label"`
 }
 
-// Edit replaces the bytes [Start, End) of the finding's file.
+// Edit replaces the bytes [Start, End) of a file.
 type Edit struct {
 	Start int    `json:"start"`
 	End   int    `json:"end"`
@@ -58,6 +58,8 @@ type Edit struct {
 type Fix struct {
 	Title string `json:"title"`
 	Safe  bool   `json:"safe"`
+	// File is what is edited, where it is not the finding's own file.
+	File  string `json:"file,omitempty"`
 	Edits []Edit `json:"edits"`
 }
 

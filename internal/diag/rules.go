@@ -1,34 +1,59 @@
 package diag
 
-import "sort"
+import (
+	"slices"
+	"strings"
+	"sync"
+)
 
 // Rule is one check: its id, its level, what it is about and why.
 type Rule struct {
 	ID    string
 	Level Severity
+	// CI is the level in a pipeline, where it differs.
+	CI Severity
 	// Title is the rule in one line, lower case.
 	Title string
-	// Server is the ComfyUI error type that it foresees, if any.
-	Server string
+	// Server lists the ComfyUI error types that it foresees, if any.
+	Server []string
 	// Why says what would happen otherwise.
 	Why string
-	// Bad and Good are examples.
-	Bad, Good string
+	// Bad and Good are examples, Mend says how to get from one to the other.
+	Bad, Good, Mend string
+}
+
+// In is the rule's level, in a pipeline or not.
+func (r *Rule) In(ci bool) Severity {
+	if ci && r.CI != "" {
+		return r.CI
+	}
+	return r.Level
 }
 
 // Rules lists every rule, by id.
-func Rules() []Rule {
-	list := append([]Rule{}, rules...)
-	sort.Slice(list, func(i, j int) bool { return list[i].ID < list[j].ID })
-	return list
-}
+func Rules() []Rule { return slices.Clone(catalogue().list) }
 
 // Lookup finds a rule by its id.
 func Lookup(id string) (Rule, bool) {
-	for _, r := range rules {
-		if r.ID == id {
-			return r, true
-		}
+	c := catalogue()
+	at, ok := c.at[id]
+	if !ok {
+		return Rule{}, false
 	}
-	return Rule{}, false
+	return c.list[at], true
 }
+
+type index struct {
+	list []Rule
+	at   map[string]int
+}
+
+var catalogue = sync.OnceValue(func() index {
+	list := slices.Concat(serviceRules, graphRules, modelRules, packRules)
+	slices.SortFunc(list, func(a, b Rule) int { return strings.Compare(a.ID, b.ID) })
+	at := make(map[string]int, len(list))
+	for i, r := range list {
+		at[r.ID] = i
+	}
+	return index{list, at}
+})

@@ -91,7 +91,9 @@ func kindName(n *yaml.Node) string {
 // field is one key of a struct.
 type field struct {
 	key, check, enum, kind, loose, names string
-	index                                int
+	// old is a former name of the key, still read.
+	old   string
+	index int
 }
 
 func fields(t reflect.Type) []field {
@@ -103,7 +105,7 @@ func fields(t reflect.Type) []field {
 			continue
 		}
 		list = append(list, field{key: key, index: i, check: f.Tag.Get("check"), enum: f.Tag.Get("enum"), kind: f.Tag.Get("kind"),
-			loose: f.Tag.Get("loose"), names: f.Tag.Get("names")})
+			loose: f.Tag.Get("loose"), names: f.Tag.Get("names"), old: f.Tag.Get("old")})
 	}
 	return list
 }
@@ -123,13 +125,27 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, at string) {
 		names = append(names, f.key)
 	}
 	seen := map[string]pair{}
-	for _, p := range d.once(n, at) {
+	entries := d.once(n, at)
+	for _, p := range entries {
 		key := p.key.Value
-		seen[key] = p
 		f, ok := byKey[key]
 		if !ok {
+			if f, ok = former(known, key); ok {
+				key = f.key
+				if first, both := seen[key]; both {
+					d.twice(p.key, first.key, at)
+					continue
+				}
+				d.deprecated(p.key, pointer(at, key), key)
+			}
+		} else if first, both := seen[key]; both {
+			d.twice(p.key, first.key, at)
+			continue
+		}
+		seen[key] = p
+		if !ok {
 			if !strings.HasPrefix(key, "x-") || !openTo(v.Type()) {
-				d.unknownKey(p.key, at, names)
+				d.unknownKey(p.key, at, names, entries)
 			}
 			continue
 		}
@@ -142,6 +158,23 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, at string) {
 			d.lacks(n, at, f.key)
 		}
 	}
+}
+
+// former finds the field that had that key once.
+func former(known []field, key string) (field, bool) {
+	for _, f := range known {
+		if f.old == key && key != "" {
+			return f, true
+		}
+	}
+	return field{}, false
+}
+
+func (d *decoder) deprecated(n *yaml.Node, at, now string) {
+	d.add(n, "CY010", at, "the key `%s` is deprecated", n.Value)
+	d.label("now called `" + now + "`")
+	d.help("write `" + now + "`")
+	d.safeFix("rename to `"+now+"`", n, now)
 }
 
 func (d *decoder) lacks(n *yaml.Node, at, key string) {
@@ -369,7 +402,7 @@ func (d *decoder) boolean(n *yaml.Node, v reflect.Value, at string) {
 		v.SetBool(b)
 		d.add(n, "CY011", at, "`%s` is a text in YAML 1.2", n.Value)
 		d.help("write " + strconv.FormatBool(b))
-		d.fix("write "+strconv.FormatBool(b), n, strconv.FormatBool(b))
+		d.safeFix("write "+strconv.FormatBool(b), n, strconv.FormatBool(b))
 		return
 	}
 	d.add(n, "CY004", at, "%s is %q, true or false is wanted", named(at), n.Value)
@@ -425,10 +458,11 @@ var keyAliases = map[string]string{
 	"replicas": "scaling", "minimum": "min", "maximum": "max", "environment": "env", "apt": "system_packages",
 	"pip": "python_packages", "custom_nodes": "nodes", "webhook": "runner.webhooks", "webhooks": "runner.webhooks",
 	"resources": "gpu", "python": "build.python", "tier": "limits.tiers", "scale_to_zero": "scale_to_zero_after",
-	"url": "source", "local_path": "path", "target": "to",
+	"url": "source", "local_path": "path",
 }
 
-func (d *decoder) unknownKey(n *yaml.Node, at string, names []string) {
+// unknownKey reports a key that the schema lacks; entries are those beside it.
+func (d *decoder) unknownKey(n *yaml.Node, at string, names []string, entries []pair) {
 	d.add(n, "CY001", at, "unknown key `%s` in %s", n.Value, named(at))
 	d.label("not part of the service schema")
 	guess := diag.Suggest(n.Value, names)
@@ -441,12 +475,23 @@ func (d *decoder) unknownKey(n *yaml.Node, at string, names []string) {
 		if len(names) <= 12 {
 			d.help("known here: " + strings.Join(names, ", "))
 		}
+	case holds(entries, guess):
+		d.help("did you mean `" + guess + "`? it is set already")
 	case contains(names, guess):
 		d.help("did you mean `" + guess + "`?")
 		d.safeFix("rename to `"+guess+"`", n, guess)
 	default:
 		d.help("did you mean `" + guess + "`?")
 	}
+}
+
+func holds(entries []pair, key string) bool {
+	for _, p := range entries {
+		if p.key.Value == key {
+			return true
+		}
+	}
+	return false
 }
 
 func contains(list []string, s string) bool {

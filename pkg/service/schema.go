@@ -53,6 +53,7 @@ func (g *schemaMaker) ref(t reflect.Type, partial bool) object {
 func (g *schemaMaker) mapping(t reflect.Type, partial bool) object {
 	props := object{}
 	var needed []string
+	var either []any
 	for _, f := range fields(t) {
 		s := g.field(t.Field(f.index).Type, f, partial)
 		if d := t.Field(f.index).Tag.Get("desc"); d != "" {
@@ -65,11 +66,25 @@ func (g *schemaMaker) mapping(t reflect.Type, partial bool) object {
 			s = object{"anyOf": []any{s, object{"type": "null"}}}
 		}
 		props[f.key] = s
-		if required(f.check) && !partial {
+		if f.old != "" {
+			old := object{"deprecationMessage": "now called " + f.key}
+			for k, v := range s {
+				old[k] = v
+			}
+			props[f.old] = old
+		}
+		switch {
+		case !required(f.check) || partial:
+		case f.old != "":
+			either = append(either, object{"anyOf": []any{object{"required": []string{f.key}}, object{"required": []string{f.old}}}})
+		default:
 			needed = append(needed, f.key)
 		}
 	}
 	out := object{"type": "object", "properties": props, "additionalProperties": false}
+	if either != nil {
+		out["allOf"] = either
+	}
 	if needed != nil {
 		out["required"] = needed
 	}

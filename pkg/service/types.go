@@ -52,6 +52,8 @@ type Service struct {
 	Ignores []Ignore `yaml:"-"`
 
 	places map[string]place
+	// sources are the bytes of the file and of an overlay beside it.
+	sources map[string][]byte
 }
 
 // Pair is one entry of a mapping of strings.

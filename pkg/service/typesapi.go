@@ -10,7 +10,7 @@ type Inputs struct {
 // Input is one parameter.
 type Input struct {
 	Name        string     `yaml:"-"`
-	To          StringList `yaml:"to" check:"required" desc:"NODE.INPUT or @Title.INPUT, or a list"`
+	To          StringList `yaml:"to" old:"target" check:"required" desc:"NODE.INPUT or @Title.INPUT, or a list"`
 	Type        string     `yaml:"type" enum:"string|text|int|float|bool|enum|seed|image|mask|video|audio|file" desc:"left out: from the node definition"`
 	Required    bool       `yaml:"required" desc:"callers must send it"`
 	Default     *Literal   `yaml:"default" desc:"used when the caller sends none; random for a seed"`

@@ -41,7 +41,7 @@ type Timeouts struct {
 // Retries says what is tried again.
 type Retries struct {
 	Max  *int     `yaml:"max" check:"min=0,max=10" desc:"how often"`
-	When []string `yaml:"when" enum:"crash|disconnect" desc:"what is transient"`
+	When []string `yaml:"when" old:"on" enum:"crash|disconnect" desc:"what is transient"`
 }
 
 // OOM says what to do when memory ran out.

@@ -27,6 +27,11 @@ type GraphOptions struct {
 	// Unlocked is set where node packs are asked for whose classes are not known
 	// yet: one note then stands for every unknown class.
 	Unlocked bool
+	// Packs names the node packs that are known to define a class. Nil means
+	// that nothing is known.
+	Packs func(class string) []Pack
+	// addPack is the edit that lists a pack in the service file, if there is one.
+	addPack func(Pack) *diag.Fix
 }
 
 // Graph applies the rules that concern one graph against a catalog.
@@ -108,7 +113,10 @@ func (c *checker) lookUp() {
 	}
 	c.whole = true
 	for _, n := range missing {
-		help := "if it comes from a node pack, list the pack under `nodes:` in the service file"
+		if c.knownPack(n) {
+			continue
+		}
+		help := "if it comes from a node pack, list the pack under `nodes:` in the service file, or let `comfyctl lock` find it"
 		if s := diag.Suggest(n.Class, c.cat.Names()); s != "" {
 			help = "did you mean `" + s + "`?"
 		}
@@ -116,6 +124,31 @@ func (c *checker) lookUp() {
 			Span: n.ClassSpan, Label: "not a class of ComfyUI " + c.o.ComfyUI, Help: help,
 			Pointer: n.Pointer + "/class_type", Server: c.atLeast(0, 12, "missing_node_type", "invalid_prompt")})
 	}
+}
+
+// knownPack reports a class whose pack is known and not part of the service.
+func (c *checker) knownPack(n *workflow.Node) bool {
+	if c.o.Packs == nil {
+		return false
+	}
+	packs := c.o.Packs(n.Class)
+	if len(packs) == 0 {
+		return false
+	}
+	d := diag.Diagnostic{Code: "CW102", Message: "the node pack of class `" + n.Class + "` is not part of the service", Span: n.ClassSpan,
+		Label: "neither in `nodes:` nor in the lock", Pointer: n.Pointer + "/class_type", Server: c.atLeast(0, 12, "missing_node_type", "invalid_prompt")}
+	d.Help = "add under `nodes:`"
+	if len(packs) > 1 {
+		d.Help = fmt.Sprintf("%d packs define it; add one of them under `nodes:`", len(packs))
+	}
+	for _, p := range packs {
+		d.Help += "\n- " + strings.Join(p.lines(), "\n  ")
+	}
+	if len(packs) == 1 && c.o.addPack != nil {
+		d.Fix = c.o.addPack(packs[0])
+	}
+	c.add(n, d)
+	return true
 }
 
 // unlocked is the one note for the classes of packs that no lock describes.
@@ -157,6 +190,7 @@ func (c *checker) node(n *workflow.Node) {
 	if cl == nil {
 		for _, in := range n.Inputs {
 			c.link(n, in, nil)
+			c.here(n, in, nil)
 		}
 		return
 	}
@@ -179,6 +213,7 @@ func (c *checker) node(n *workflow.Node) {
 			c.link(n, in, s)
 		default:
 			c.constant(n, in, s)
+			c.here(n, in, s)
 		}
 	}
 	for _, in := range n.Inputs {

@@ -39,6 +39,11 @@ type Options struct {
 	// Stub is set where the stub engine will run the graphs: it reads no model,
 	// so that missing local files do not matter.
 	Stub bool
+	// Lock is what the lock says; nil means that locks are not looked at.
+	Lock *Locked
+	// Packs names the node packs that are known to define a class, without the
+	// network; nil means that nothing is known.
+	Packs func(class string) []Pack
 	// ReadFile reads a file; nil means os.ReadFile.
 	ReadFile func(name string) ([]byte, error)
 }
@@ -74,6 +79,10 @@ func Load(ctx context.Context, o Options) (*Plan, []diag.Diagnostic, error) {
 	l.unusedModels()
 	l.cases()
 	l.names()
+	l.paths()
+	l.packs()
+	l.access()
+	l.locked()
 	return l.plan, l.finish(), nil
 }
 
@@ -169,6 +178,11 @@ func shorten(start, found string) string {
 
 func (l *loader) catalog() error {
 	s := l.plan.Service
+	core, err := catalog.For(s.ComfyUI.Version)
+	if err != nil {
+		return err
+	}
+	l.plan.Core = core
 	if l.o.ObjectInfo != nil {
 		c, err := catalog.ParseObjectInfo(l.o.ObjectInfo)
 		if err != nil {
@@ -181,9 +195,11 @@ func (l *loader) catalog() error {
 		l.plan.Catalog = c
 		return nil
 	}
-	c, err := catalog.For(s.ComfyUI.Version)
-	if err != nil {
-		return err
+	c := core
+	if lock := l.o.Lock; lock != nil && lock.Classes != nil {
+		// ComfyUI keeps its own class where a pack defines one of that name.
+		c = lock.Classes.With(core)
+		c.Version, c.Exact = core.Version, core.Exact
 	}
 	l.plan.Catalog = c
 	if !c.Exact {

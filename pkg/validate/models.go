@@ -14,6 +14,7 @@ import (
 	"github.com/comfyctl/comfyctl/internal/diag"
 	"github.com/comfyctl/comfyctl/pkg/catalog"
 	"github.com/comfyctl/comfyctl/pkg/contract"
+	"github.com/comfyctl/comfyctl/pkg/service"
 	"github.com/comfyctl/comfyctl/pkg/workflow"
 )
 
@@ -53,7 +54,60 @@ func (l *loader) models() {
 				Label: "`pack` cannot get it", Help: "add `source:` with hf://…, https://… or a local path"})
 		}
 		l.local(at, p)
+		l.pinned(at, p)
+		l.gated(at, p)
 	}
+}
+
+// pinned checks that somebody wrote down which bytes a remote model is.
+func (l *loader) pinned(at string, m Model) {
+	if m.SHA256 != "" || m.Load == contract.LoadMount || l.lockedModel(m.Path).SHA256 != "" || !slices.ContainsFunc(m.Sources, isRemote) {
+		return
+	}
+	l.at(at, diag.Diagnostic{Code: "CM003", Severity: diag.SeverityWarning, Message: "model `" + m.Path + "` has neither a `sha256` nor an entry in the lock",
+		Label: "what the source gives may change", Help: "run `comfyctl lock`, or give its `sha256`"})
+}
+
+// gated checks that a source that asks for an account gets one.
+func (l *loader) gated(at string, m Model) {
+	if m.Auth != "" || m.Load == contract.LoadMount || len(m.Sources) == 0 {
+		return
+	}
+	for _, s := range m.Sources {
+		if repo, gated := gatedRepo(s); !gated && !(l.lockedModel(m.Path).Gated && repo != "") {
+			return // one mirror that anyone can read is enough
+		}
+	}
+	where := at + "/source"
+	if !l.plan.Service.Has(where) {
+		where = at
+	}
+	l.at(where, diag.Diagnostic{Code: "CM006", Message: "the source of model `" + m.Path + "` is gated, and no secret is named", Label: "only for accounts that accepted its terms",
+		Help: "accept the terms on its page, then write `auth: HF_TOKEN` and list HF_TOKEN under `secrets:`"})
+}
+
+func (l *loader) lockedModel(path string) LockedModel {
+	if l.o.Lock == nil {
+		return LockedModel{}
+	}
+	return l.o.Lock.Models[path]
+}
+
+// unlocked reports whether a pack of `nodes:` is not in the lock yet.
+func (l *loader) unlocked() bool {
+	if l.o.ObjectInfo != nil {
+		return false
+	}
+	return slices.ContainsFunc(l.plan.Service.Nodes, func(n service.NodePack) bool { return l.lockedPack(n) == nil })
+}
+
+// addPack is the edit that lists a pack in the service file.
+func (l *loader) addPack(p Pack) *diag.Fix {
+	file, edit, ok := l.plan.Service.Append("/nodes", p.lines())
+	if !ok {
+		return nil
+	}
+	return &diag.Fix{Title: "add " + strings.Join(p.lines(), ", ") + " under `nodes:`", Safe: true, File: file, Edits: []diag.Edit{edit}}
 }
 
 // local checks that a model from this machine is there.
@@ -83,6 +137,8 @@ func (l *loader) local(at string, m Model) {
 
 func isLocal(source string) bool { return !strings.Contains(source, "://") }
 
+func isRemote(source string) bool { return !isLocal(source) }
+
 // around is what the graph rules know from the service file.
 func (l *loader) around(g *workflow.Graph, inputs []contract.Input) GraphOptions {
 	var paths []string
@@ -101,7 +157,7 @@ func (l *loader) around(g *workflow.Graph, inputs []contract.Input) GraphOptions
 		}
 	}
 	return GraphOptions{
-		ComfyUI: l.comfyUI(), Models: paths, Unlocked: len(l.plan.Service.Nodes) > 0 && l.o.ObjectInfo == nil,
+		ComfyUI: l.comfyUI(), Models: paths, Unlocked: l.unlocked(), Packs: l.o.Packs, addPack: l.addPack,
 		HasModel: func(need string) bool {
 			l.used = append(l.used, need)
 			return slices.ContainsFunc(paths, func(have string) bool { return catalog.SameFile(have, need) })

@@ -19,6 +19,8 @@ type Plan struct {
 	Models    []Model
 	// Catalog holds the node classes that the graphs were checked against.
 	Catalog *catalog.Catalog
+	// Core are the built-in classes of the release.
+	Core *catalog.Catalog
 
 	files map[string][]byte
 }

@@ -27,7 +27,7 @@ const portrait = `{
  "9": {"class_type": "SaveImage", "inputs": {"images": ["8", 0], "filename_prefix": "x"}}
 }`
 
-const model = "models: [{ path: checkpoints/sd15.safetensors, source: https://example.com/sd15.safetensors }]\n"
+const model = "models: [{ path: checkpoints/sd15.safetensors, source: https://example.com/sd15.safetensors, sha256: 6ce0161689b3853acaa03779ec93eafe75a02f4ced659bee03f50797806fa2fa }]\n"
 
 // head is the start of a good service file.
 const start = "name: portrait\nworkflow: w.json\ncomfyui: v0.3.64\n" + model
