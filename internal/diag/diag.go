@@ -87,6 +87,14 @@ type Diagnostic struct {
 	Input  string `json:"input,omitempty"`
 }
 
+// FixFile is the file that the finding's fix edits.
+func (d *Diagnostic) FixFile() string {
+	if d.Fix != nil && d.Fix.File != "" {
+		return d.Fix.File
+	}
+	return d.File
+}
+
 // HasErrors reports whether any finding is an error.
 func HasErrors(list []Diagnostic) bool {
 	for _, d := range list {

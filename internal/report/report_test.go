@@ -32,7 +32,7 @@ func sample() Findings {
 	return Findings{
 		Version: "1.2.3", Files: []string{"comfyctl.yaml", "bilder/größe 1,2.json", "clean.json"}, Seconds: 0.25, Line: "3 errors",
 		Rule: func(id string) (diag.Rule, bool) {
-			return diag.Rule{ID: id, Level: diag.SeverityError, Title: "title of " + id, Server: "value_not_in_list", Why: "Why it is.", Bad: "a: `b`", Good: "a: c"}, id != "CW001" && id != ""
+			return diag.Rule{ID: id, Level: diag.SeverityError, Title: "title of " + id, Server: []string{"value_not_in_list"}, Why: "Why it is.", Bad: "a: `b`", Good: "a: c", Mend: "Write c."}, id != "CW001" && id != ""
 		},
 		Source: func(file string) []byte {
 			if file == "comfyctl.yaml" {

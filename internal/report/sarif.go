@@ -155,11 +155,15 @@ func artifact(name string) sarifArtifactAt {
 
 // fixOf writes the edits of a finding by line and column, which needs the text.
 func fixOf(f *Findings, d *diag.Diagnostic) (sarifFix, bool) {
-	src := f.source(d.File)
-	if d.Fix == nil || src == nil || len(d.Fix.Edits) == 0 {
+	if d.Fix == nil {
 		return sarifFix{}, false
 	}
-	change := sarifChange{Artifact: artifact(f.path(d.File))}
+	file := d.FixFile()
+	src := f.source(file)
+	if src == nil || len(d.Fix.Edits) == 0 {
+		return sarifFix{}, false
+	}
+	change := sarifChange{Artifact: artifact(f.path(file))}
 	for _, e := range d.Fix.Edits {
 		if e.Start < 0 || e.End < e.Start || e.End > len(src) {
 			return sarifFix{}, false
