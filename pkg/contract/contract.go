@@ -74,6 +74,33 @@ type Workflow struct {
 	Graph   json.RawMessage `json:"graph"`
 	Inputs  []Input         `json:"inputs"`
 	Outputs []Output        `json:"outputs"`
+	// Timeouts, Retries and OOM stand instead of the runner's where they are
+	// set. Of Timeouts, queue, job and stall count.
+	Timeouts *Timeouts `json:"timeouts,omitempty"`
+	Retries  *Retries  `json:"retries,omitempty"`
+	OOM      *OOM      `json:"oom,omitempty"`
+}
+
+// Values of Runner.Durability; empty means process.
+const (
+	DurabilityProcess = "process"
+	DurabilityPower   = "power"
+)
+
+// Retries says what is tried again, with growing pauses.
+type Retries struct {
+	// Max is how often; nil means the runner's default.
+	Max *int `json:"max,omitempty"`
+	// When lists crash and disconnect; empty means both.
+	When []string `json:"when,omitempty"`
+}
+
+// OOM says what to do when the engine ran out of memory.
+type OOM struct {
+	// Retry frees memory and tries once more; nil means yes.
+	Retry *bool `json:"retry,omitempty"`
+	// Fallback are inputs that are tried in turn after that.
+	Fallback []map[string]json.RawMessage `json:"fallback,omitempty"`
 }
 
 // Input types: about people, not about Python.
@@ -173,7 +200,13 @@ type Runner struct {
 	Limits     Limits   `json:"limits"`
 	URLs       URLs     `json:"urls"`
 	// RetentionMS is how long finished jobs and their files are kept.
-	RetentionMS int64    `json:"retention_ms,omitempty"`
+	RetentionMS int64 `json:"retention_ms,omitempty"`
+	// KeepFree is how many bytes of the state's disk are left free: below that,
+	// new jobs are refused.
+	KeepFree    int64    `json:"keep_free,omitempty"`
+	Durability  string   `json:"durability,omitempty"`
+	Retries     *Retries `json:"retries,omitempty"`
+	OOM         *OOM     `json:"oom,omitempty"`
 	CORSOrigins []string `json:"cors_origins,omitempty"`
 }
 

@@ -30,6 +30,12 @@ type Config struct {
 	// EngineInput is the engine's input folder where it is reachable: copies of
 	// inputs are removed from it when their jobs are.
 	EngineInput string
+	// Leftovers removes what jobs that are over left in the engine's folders;
+	// nil where those are out of reach.
+	Leftovers func(live func(job string) bool) error
+	// Backoff is the pause before a job's second attempt; later ones double it.
+	// 0 means half a second.
+	Backoff time.Duration
 	// ImageDigest is the release that replies name; empty means the contract's
 	// digest.
 	ImageDigest string
@@ -58,7 +64,16 @@ const (
 	defaultPixels    = 100_000_000
 	defaultURLSize   = 50 << 20
 	defaultURLTime   = 30 * time.Second
+	defaultRetries   = 2
+	defaultKeepFree  = 256 << 20
 )
+
+func retries(r *contract.Retries) int {
+	if r == nil || r.Max == nil {
+		return defaultRetries
+	}
+	return *r.Max
+}
 
 func or(v, fallback int64) int64 {
 	if v > 0 {

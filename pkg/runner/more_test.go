@@ -18,6 +18,7 @@ import (
 
 	"github.com/comfyctl/comfyctl/pkg/contract"
 	"github.com/comfyctl/comfyctl/pkg/runner/engine"
+	"github.com/comfyctl/comfyctl/pkg/runner/jobs"
 )
 
 func TestRetryGivesOneNewJob(t *testing.T) {
@@ -340,13 +341,13 @@ func TestJobThatKillsTheRunner(t *testing.T) {
 	}
 	s.stop()
 	s = startWith(t, dir, &fake{stage: engine.StageStarting}, Config{Contract: theContract()})
-	rec.Job.Status, rec.Job.Attempts = "running", 3
-	if err := s.server.store.Save(t.Context(), rec); err != nil {
+	rec.Job.Status, rec.Job.Attempts, rec.Run.Takes = "running", 3, 9
+	if err := s.server.store.Apply(t.Context(), rec, jobs.Effects{}); err != nil {
 		t.Fatal(err)
 	}
 	s.stop()
 	s = start(t, dir, &fake{run: draws}, "")
-	if g := s.do("GET", a.at("links.self"), ""); g.at("status") != "failed" || g.at("error.code") != "engine_lost" {
+	if g := s.do("GET", a.at("links.self")+"?wait=10", ""); g.at("status") != "failed" || g.at("error.code") != "engine_lost" {
 		t.Errorf("%s", g.body)
 	}
 }

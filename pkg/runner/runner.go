@@ -31,6 +31,7 @@ type Server struct {
 	// ready is closed and open is true once jobs are run.
 	ready chan struct{}
 	open  atomic.Bool
+	disk  disk
 }
 
 // New opens the state and takes up unfinished jobs; nothing runs until Serve.
@@ -63,23 +64,27 @@ func (s *Server) openState(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.files.Engine = c.EngineInput
-	if s.store, err = jobs.OpenSQLite(filepath.Join(c.StateDir, "jobs.db")); err != nil {
+	s.files.Engine, s.files.Sync = c.EngineInput, r.Durability == contract.DurabilityPower
+	var aside string
+	if s.store, aside, err = jobs.OpenSQLite(ctx, filepath.Join(c.StateDir, "jobs.db"), jobs.Durability(r.Durability)); err != nil {
 		return err
+	}
+	if aside != "" {
+		c.Log.Error("the job store was damaged; it was put aside and a new one begun", "aside", aside)
 	}
 	s.queue, err = jobs.NewQueue(ctx, jobs.Config{
 		Store: s.store, Executor: c.Executor, Changed: c.Changed, Inputs: s.files, Outputs: s.outputs(), Log: c.Log,
 		Max:          int(or(int64(r.Queue.Max), defaultQueue)),
 		QueueTimeout: ms(r.Timeouts.QueueMS, defaultWait), JobTimeout: ms(r.Timeouts.JobMS, defaultJob), Stall: ms(r.Timeouts.StallMS, defaultStall),
-		Retries: 1, Retention: ms(r.RetentionMS, defaultRetention),
-		Hold:    func() bool { return !s.open.Load() },
+		Retries: retries(r.Retries), Pause: c.Backoff, Retention: ms(r.RetentionMS, defaultRetention),
+		Hold: func() bool { return !s.open.Load() }, Room: s.room, Leftovers: c.Leftovers,
 		Observe: func(j *jobs.Job) { s.api.Observe(j) },
 	})
 	return err
 }
 
 func (s *Server) outputs() *outputs.Store {
-	return &outputs.Store{Dir: filepath.Join(s.c.StateDir, "outputs")}
+	return &outputs.Store{Dir: filepath.Join(s.c.StateDir, "outputs"), Sync: s.c.Contract.Runner.Durability == contract.DurabilityPower}
 }
 
 func (s *Server) openAPI() error {

@@ -35,10 +35,16 @@ type fake struct {
 	put   map[string][]byte
 	seen  []engine.Prompt
 	file  []byte // what outputs hold; nil means a picture
+	freed int
+	known string // the prompt that an earlier runner sent and that is still there
 }
 
 func (f *fake) Run(ctx context.Context, p engine.Prompt, on func(engine.Event)) (*engine.Result, error) {
 	f.mu.Lock()
+	if p.Sent && p.ID != f.known {
+		defer f.mu.Unlock()
+		return nil, engine.ErrLost
+	}
 	f.seen = append(f.seen, p)
 	run := f.run
 	f.mu.Unlock()
@@ -62,6 +68,14 @@ func (f *fake) Open(context.Context, engine.File) (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(picture(8, 6))), nil
 }
 func (f *fake) Forget(context.Context, string) error { return nil }
+
+func (f *fake) Free(context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.freed++
+	return nil
+}
+
 func (f *fake) Status() engine.Status {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -125,7 +139,7 @@ func startWith(t *testing.T, dir string, f *fake, c Config) *service {
 	if f.stage == "" {
 		f.stage = engine.StageReady
 	}
-	c.Executor, c.StateDir = f, dir
+	c.Executor, c.StateDir, c.Backoff = f, dir, time.Millisecond
 	s, err := New(ctx, c)
 	if err != nil {
 		t.Fatal(err)
@@ -337,7 +351,9 @@ func TestMultipartAndFiles(t *testing.T) {
 func TestEventsAndReplay(t *testing.T) {
 	s := start(t, t.TempDir(), &fake{run: draws}, "")
 	a := s.do("POST", create, `{"input":{"prompt":"x"}}`, "Accept", "text/event-stream")
+	var ids []string
 	kinds := func(body []byte) (list []string, last string) {
+		ids = nil
 		sc := bufio.NewScanner(bytes.NewReader(body))
 		for sc.Scan() {
 			if k, ok := strings.CutPrefix(sc.Text(), "event: "); ok {
@@ -345,6 +361,7 @@ func TestEventsAndReplay(t *testing.T) {
 			}
 			if id, ok := strings.CutPrefix(sc.Text(), "id: "); ok {
 				last = id
+				ids = append(ids, id)
 			}
 		}
 		return list, last
@@ -352,10 +369,11 @@ func TestEventsAndReplay(t *testing.T) {
 	got, last := kinds(a.body)
 	want := "status status progress progress preview output status done"
 	if strings.Join(got, " ") != want {
-		t.Errorf("got %v", got)
+		t.Fatalf("got %v", got)
 	}
+	fifth := ids[4]
 	loc := a.header.Get("Location")
-	if again, _ := kinds(s.do("GET", loc+"/events", "", "Last-Event-ID", "5").body); strings.Join(again, " ") != "output status done" {
+	if again, _ := kinds(s.do("GET", loc+"/events", "", "Last-Event-ID", fifth).body); strings.Join(again, " ") != "output status done" {
 		t.Errorf("replayed %v", again)
 	}
 	if only, _ := kinds(s.do("GET", loc+"/events?types=progress", "").body); strings.Join(only, " ") != "progress progress done" {
@@ -502,10 +520,10 @@ func TestFailures(t *testing.T) {
 		err        error
 	}{
 		{"node", "node_failed", "1", &engine.RunError{NodeID: "3", NodeType: "KSampler", ExceptionType: "ValueError", Message: "bad\n", Traceback: []string{"/secret/path"}}},
-		{"memory", "out_of_memory", "1", &engine.RunError{NodeID: "3", NodeType: "KSampler", ExceptionType: "torch.OutOfMemoryError", OutOfMemory: true}},
+		{"memory", "out_of_memory", "2", &engine.RunError{NodeID: "3", NodeType: "KSampler", ExceptionType: "torch.OutOfMemoryError", OutOfMemory: true}},
 		{"refused", "engine_refused", "1", &engine.RefusedError{Message: "no", Nodes: map[string]engine.NodeErrors{"3": {ClassType: "KSampler", Errors: []engine.NodeError{{Type: "value_not_in_list", Input: "seed"}}}}}},
-		{"lost twice", "engine_lost", "2", engine.ErrLost},
-		{"stalled", "engine_stalled", "1", engine.ErrStalled},
+		{"lost thrice", "engine_lost", "3", engine.ErrLost},
+		{"stalled", "engine_stalled", "3", engine.ErrStalled},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := start(t, t.TempDir(), &fake{run: func(context.Context, engine.Prompt, func(engine.Event)) (*engine.Result, error) { return nil, tt.err }}, "")

@@ -70,7 +70,7 @@ func (a *API) addTrace(ctx context.Context, j *jobs.Job) {
 		return
 	}
 	p := *j.Error
-	p.Traceback = rec.Work.Trace
+	p.Traceback = rec.Run.Trace
 	j.Error = &p
 }
 
@@ -159,7 +159,6 @@ func (a *API) retryJob(w http.ResponseWriter, r *http.Request, j *jobs.Job) *pro
 		Release: a.state.Load().release, Engine: old.Job.Engine, Input: old.Job.Input, Outputs: []jobs.Output{}, Metadata: old.Job.Metadata,
 		Progress: jobs.Progress{NodesTotal: old.Job.Progress.NodesTotal},
 	}}
-	rec.Work.PromptID, rec.Work.LastEvent, rec.Work.Trace, rec.Work.Log = "", 0, nil, nil
 	rec.Job.Links = links(rec.Job.ID)
 	a.submit(w, r, rec, "retry\x00"+j.ID, "")
 	return nil

@@ -168,6 +168,8 @@ func (a *API) refusal(err error) *problem.Problem {
 		return problem.New("queue_full", "the queue is full").After(10 * time.Second)
 	case errors.Is(err, jobs.ErrDraining):
 		return problem.New("draining", "the runner is shutting down").After(30 * time.Second)
+	case errors.Is(err, jobs.ErrNoRoom):
+		return problem.New("insufficient_storage", "the disk is nearly full").After(time.Minute).WithHint("the operator finds how full in the log; retention and keep_free say what is kept")
 	case errors.Is(err, jobs.ErrNoFile):
 		return problem.New("input_missing", err.Error())
 	case errors.Is(err, jobs.ErrIdempotency):

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/comfyctl/comfyctl/pkg/contract"
 )
@@ -25,6 +26,9 @@ type Options struct {
 	EngineURL string
 	// Pace is the stub's: 1 is believable timing, 0 as fast as possible.
 	Pace float64
+	// Backoff is the first pause before the engine is started again and before a
+	// job's second attempt; later ones double it. 0 means half a second.
+	Backoff time.Duration
 	// ImageDigest is the release named in replies.
 	ImageDigest string
 	// Version is this program's own.

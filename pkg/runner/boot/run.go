@@ -28,11 +28,11 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	sup := comfy.NewSupervisor(proc, comfy.Options{
-		Log: o.Log, Folders: folders,
+		Log: o.Log, Folders: folders, Backoff: o.Backoff,
 		StartTimeout: time.Duration(o.Contract.Runner.Timeouts.StartMS) * time.Millisecond,
 	})
 	srv, err := runner.New(ctx, runner.Config{
-		Contract: o.Contract, Executor: sup, Changed: sup.Changed, StateDir: o.StateDir, EngineInput: inputFolder(folders),
+		Contract: o.Contract, Executor: sup, Changed: sup.Changed, StateDir: o.StateDir, EngineInput: inputFolder(folders), Leftovers: leftovers(folders), Backoff: o.Backoff,
 		ImageDigest: o.ImageDigest, Version: o.Version, Auth: auth(o), Keys: o.Keys, Secrets: o.Secrets, Page: page(o), Log: o.Log,
 	})
 	if err != nil {
@@ -97,6 +97,13 @@ func inputFolder(f *comfy.Folders) string {
 		return ""
 	}
 	return f.Input
+}
+
+func leftovers(f *comfy.Folders) func(live func(job string) bool) error {
+	if f == nil {
+		return nil
+	}
+	return f.Leftovers
 }
 
 func closeListeners(list ...net.Listener) {

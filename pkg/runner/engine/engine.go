@@ -40,6 +40,9 @@ type Executor interface {
 	// Forget removes the engine's history entry of a prompt and, where the
 	// engine's folders are reachable, its files.
 	Forget(ctx context.Context, promptID string) error
+	// Free has the engine unload its models and drop its cached results, once
+	// the running prompt has ended.
+	Free(ctx context.Context) error
 	// Status says what the engine is doing; it never blocks.
 	Status() Status
 }
@@ -53,6 +56,10 @@ type Prompt struct {
 	Preview bool
 	// Stall is how long the engine may be silent; 0 means for ever.
 	Stall time.Duration
+	// Sent is true for a prompt that an earlier life of ours has sent: it is
+	// taken up where it is, or is ErrLost where the engine does not know it. It
+	// is not sent again.
+	Sent bool
 }
 
 // EventKind tells events apart.
@@ -192,6 +199,8 @@ var (
 	ErrStalled = errors.New("the engine made no progress")
 	// ErrInterrupted means that somebody else interrupted the prompt.
 	ErrInterrupted = errors.New("the prompt was interrupted")
+	// ErrUnreachable means that a call to the engine failed on the way.
+	ErrUnreachable = errors.New("the engine could not be reached")
 	// ErrNotReady means that the engine does not answer.
 	ErrNotReady = errors.New("the engine is not ready")
 )

@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/comfyctl/comfyctl/pkg/runner/durable"
 	"github.com/comfyctl/comfyctl/pkg/runner/engine"
 	"github.com/comfyctl/comfyctl/pkg/runner/jobs"
 )
@@ -34,6 +35,8 @@ type Store struct {
 	// Engine is the engine's input folder where it is reachable: the copies
 	// that it got are erased with the files.
 	Engine string
+	// Sync waits until the disk has what is stored.
+	Sync bool
 }
 
 // Owner is whose a file is.
@@ -108,6 +111,9 @@ func (s *Store) Add(r io.Reader, name string, max int64, o Owner, passing bool) 
 	if err == nil && max > 0 && n > max {
 		err = fmt.Errorf("%w: at most %d bytes", ErrTooLarge, max)
 	}
+	if s.Sync && err == nil {
+		err = tmp.Sync()
+	}
 	if err = errors.Join(err, tmp.Close()); err != nil {
 		return nil, err
 	}
@@ -129,7 +135,10 @@ func (s *Store) Add(r io.Reader, name string, max int64, o Owner, passing bool) 
 			info.ID = had.ID
 		}
 	}
-	return info, s.write(info)
+	if err := s.write(info); err != nil || !s.Sync {
+		return info, err
+	}
+	return info, durable.Folder(filepath.Join(s.Dir, "blobs"))
 }
 
 // passing finds the caller's passing document of a hash, or nil.

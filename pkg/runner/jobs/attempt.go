@@ -17,14 +17,48 @@ import (
 	"github.com/comfyctl/comfyctl/pkg/runner/prompt"
 )
 
-// attempt hands the files and the prompt to the engine once.
+// attempt hands the files and the prompt to the engine once, or takes up an
+// attempt that an earlier life of the runner made.
 func (q *Queue) attempt(ctx context.Context, a *active) (*engine.Result, error) {
+	graph, err := q.graph(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	body, err := graph.Encode()
+	if err != nil {
+		return nil, err
+	}
+	w := &a.rec.Work
+	p := engine.Prompt{ID: a.rec.Run.PromptID, Graph: body, Preview: true, Stall: q.stall(w), Sent: a.resume}
+	res, err := q.c.Executor.Run(ctx, p, func(e engine.Event) { q.event(a, graph, e) })
+	if err == nil && res.Reused {
+		// A node of a class that we do not know may compute while it saves.
+		for _, id := range w.Foreign {
+			res.Reused = res.Reused && slices.Contains(res.Cached, id)
+		}
+	}
+	return res, err
+}
+
+func (q *Queue) stall(w *Work) time.Duration {
+	if w.StallMS > 0 {
+		return time.Duration(w.StallMS) * time.Millisecond
+	}
+	return q.c.Stall
+}
+
+// graph is what the engine gets: the job's own, with its files, and with
+// output folders of the attempt.
+func (q *Queue) graph(ctx context.Context, a *active) (prompt.Graph, error) {
 	w := &a.rec.Work
 	graph, err := prompt.Decode(w.Graph)
 	if err != nil {
 		return nil, err
 	}
 	for _, f := range w.Files {
+		if a.resume {
+			break // the engine has them
+		}
 		name, err := q.c.Inputs.Put(ctx, q.c.Executor, f)
 		if err != nil {
 			return nil, err
@@ -39,25 +73,20 @@ func (q *Queue) attempt(ctx context.Context, a *active) (*engine.Result, error) 
 			}
 		}
 	}
+	for _, f := range w.Policy.Fallbacks[:min(a.rec.Run.Fallback, len(w.Policy.Fallbacks))] {
+		for _, s := range f.Set {
+			if err := graph.Set(s.Node, s.Input, s.Value); err != nil {
+				return nil, err
+			}
+		}
+	}
 	graph.Separate(a.rec.Job.ID+"/"+strconv.Itoa(a.rec.Job.Attempts), func(id string, _ *prompt.Node) bool {
 		return slices.Contains(w.OutputNodes, id)
 	})
 	if faults := graph.Check(); len(faults) > 0 {
 		return nil, invalidGraph(faults)
 	}
-	body, err := graph.Encode()
-	if err != nil {
-		return nil, err
-	}
-	p := engine.Prompt{ID: w.PromptID, Graph: body, Preview: true, Stall: q.c.Stall}
-	res, err := q.c.Executor.Run(ctx, p, func(e engine.Event) { q.event(a, graph, e) })
-	if err == nil && res.Reused {
-		// A node of a class that we do not know may compute while it saves.
-		for _, id := range w.Foreign {
-			res.Reused = res.Reused && slices.Contains(res.Cached, id)
-		}
-	}
-	return res, err
+	return graph, nil
 }
 
 func invalidGraph(faults []prompt.Fault) *problem.Problem {
@@ -70,12 +99,12 @@ func invalidGraph(faults []prompt.Fault) *problem.Problem {
 
 // Rehearse runs a job that nobody asked for and nothing keeps.
 func (q *Queue) Rehearse(ctx context.Context, r *Record) error {
-	a := &active{rec: r, stream: newStream(0)}
-	r.Work.PromptID = uuid.NewString()
+	a := newActive(r)
+	r.Run.PromptID = uuid.NewString()
 	_, err := q.attempt(ctx, a)
 	clean, stop := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer stop()
-	return errors.Join(err, q.c.Executor.Forget(clean, r.Work.PromptID))
+	return errors.Join(err, q.c.Executor.Forget(clean, r.Run.PromptID))
 }
 
 // event turns what the engine says into progress and messages.
@@ -101,7 +130,7 @@ func (q *Queue) event(a *active, graph prompt.Graph, e engine.Event) {
 		a.stream.add("preview", map[string]any{"node_id": e.Node, "content_type": e.ContentType, "data": base64.StdEncoding.EncodeToString(e.Data)})
 		return
 	case engine.EventLog:
-		a.rec.Work.note(e.Text)
+		a.rec.Run.note(e.Text)
 		a.stream.add("log", map[string]any{"text": e.Text})
 		return
 	default:
@@ -115,4 +144,13 @@ func (q *Queue) event(a *active, graph prompt.Graph, e engine.Event) {
 		p.Value = min(0.99, max(p.Value, (float64(p.NodesDone)+part)/float64(p.NodesTotal)))
 	}
 	a.stream.add("progress", p)
+	if now := time.Now(); now.Sub(a.stored) >= storeProgress && a.cancel != nil {
+		a.stored = now
+		if err := q.c.Store.Advance(context.Background(), a.rec.Job.ID, *p); err != nil {
+			q.c.Log.Warn("storing progress", "job", a.rec.Job.ID, "error", err)
+		}
+	}
 }
+
+// storeProgress is how often a running job's progress is stored.
+const storeProgress = time.Second

@@ -31,21 +31,59 @@ type stream struct {
 	wake   chan struct{} // closed and replaced at each event
 }
 
+// message is an event before it has an id.
+type message struct {
+	typ  string
+	data any
+}
+
+// eventsPerTake is the room for ids between one take of a job and the next.
+// Only some events are stored, so what a restart knows of the ids is too low;
+// this keeps them rising. It leaves 53 bits enough for billions of takes.
+const eventsPerTake = 1 << 20
+
 func newStream(last int64) *stream { return &stream{last: last, wake: make(chan struct{})} }
 
-func (s *stream) add(typ string, data any) {
-	b, err := json.Marshal(data)
-	if err != nil {
-		return
-	}
+// add tells what is not stored.
+func (s *stream) add(typ string, data any) { s.publish(s.prepare(message{typ, data})) }
+
+// prepare gives messages their ids. They are to be published, or dropped,
+// before others are prepared.
+func (s *stream) prepare(list ...message) []Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.last++
-	if typ == "preview" {
-		// Pictures are large, and only the newest is worth showing.
-		s.ring = slices.DeleteFunc(s.ring, isPreview)
+	var events []Event
+	for _, m := range list {
+		b, err := json.Marshal(m.data)
+		if err != nil {
+			continue
+		}
+		s.last++
+		events = append(events, Event{ID: s.last, Type: m.typ, Data: b})
 	}
-	s.ring = append(s.ring, Event{ID: s.last, Type: typ, Data: b})
+	return events
+}
+
+// skipTo lets ids go on from last, if they are not there yet.
+func (s *stream) skipTo(last int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = max(s.last, last)
+}
+
+func (s *stream) publish(events []Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	for _, e := range events {
+		if e.Type == "preview" {
+			// Pictures are large, and only the newest is worth showing.
+			s.ring = slices.DeleteFunc(s.ring, isPreview)
+		}
+		s.ring = append(s.ring, e)
+	}
 	if len(s.ring) > keepEvents {
 		s.ring = append(s.ring[:0:0], s.ring[len(s.ring)-keepEvents:]...)
 	}
@@ -92,4 +130,15 @@ func (s *stream) lastID() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.last
+}
+
+// first is the id of the oldest event in memory; the next one's where there is
+// none.
+func (s *stream) first() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.ring) > 0 {
+		return s.ring[0].ID
+	}
+	return s.last + 1
 }

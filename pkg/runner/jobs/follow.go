@@ -2,6 +2,9 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"math"
 	"time"
 )
 
@@ -12,11 +15,14 @@ func (q *Queue) Events(ctx context.Context, id string, after int64, every time.D
 	a := q.live[id]
 	q.mu.Unlock()
 	if a == nil {
-		r, err := q.c.Store.Get(ctx, id)
-		if err != nil {
+		return q.replay(ctx, id, after, fn)
+	}
+	// A job taken up after a restart has told things before it.
+	if first := a.stream.first(); first > after+1 {
+		var err error
+		if after, err = q.kept(ctx, id, after, first, fn); err != nil {
 			return err
 		}
-		return replay(r, after, fn)
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -43,20 +49,38 @@ func (q *Queue) Events(ctx context.Context, id string, after int64, every time.D
 	}
 }
 
-// replay tells the end of a job whose events are no longer in memory.
-func replay(r *Record, after int64, fn func(Event) error) error {
-	s := newStream(max(r.Work.LastEvent-int64(len(r.Job.Outputs))-1, 0))
-	for _, o := range r.Job.Outputs {
-		s.add("output", o)
+// kept sends the stored events past an id and before another. It returns the
+// last id that was sent.
+func (q *Queue) kept(ctx context.Context, id string, after, before int64, fn func(Event) error) (int64, error) {
+	events, err := q.c.Store.Events(ctx, id, after)
+	if err != nil {
+		return after, err
 	}
-	if r.Job.Status.Final() {
-		s.add("done", &r.Job)
-	}
-	events, _, _ := s.after(after)
 	for _, e := range events {
-		if err := fn(e); err != nil {
-			return err
+		if e.ID >= before {
+			break
 		}
+		if err := fn(e); err != nil {
+			return after, err
+		}
+		after = e.ID
 	}
-	return nil
+	return after, nil
+}
+
+// replay tells the stored events of a job that is no longer in memory.
+func (q *Queue) replay(ctx context.Context, id string, after int64, fn func(Event) error) error {
+	r, err := q.c.Store.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	_, err = q.kept(ctx, id, after, math.MaxInt64, func(e Event) error {
+		if e.Type == "done" {
+			if e.Data, err = json.Marshal(&r.Job); err != nil {
+				return fmt.Errorf("encoding job: %w", err)
+			}
+		}
+		return fn(e)
+	})
+	return err
 }

@@ -6,8 +6,6 @@ package jobs
 import (
 	"crypto/rand"
 	"encoding/json"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -115,74 +113,10 @@ type Usage struct {
 	GPUSeconds float64 `json:"gpu_s"`
 }
 
-// Work is what the queue needs to run a job; callers never see it.
-type Work struct {
-	// Graph is the workflow with the caller's values in it, but for files.
-	Graph json.RawMessage `json:"graph"`
-	// Files are the inputs that are put into the engine before the run.
-	Files []FileInput `json:"files,omitempty"`
-	// Names gives the outputs' names by node.
-	Names map[string]string `json:"names"`
-	// Conversions are what the service asks of the pictures of a node.
-	Conversions map[string]Conversion `json:"conversions,omitempty"`
-	// OutputNodes are the nodes that run anew each time although they have no
-	// file name prefix; those of them in Foreign may do more than write down
-	// what others computed.
-	OutputNodes []string `json:"output_nodes,omitempty"`
-	Foreign     []string `json:"foreign,omitempty"`
-	// Caller is whose job it is: the name of an API key, or empty.
-	Caller    string `json:"caller,omitempty"`
-	Mode      string `json:"mode,omitempty"` // url or data
-	Priority  int    `json:"priority,omitempty"`
-	MaxWaitMS int64  `json:"max_wait_ms,omitempty"`
-	TimeoutMS int64  `json:"timeout_ms,omitempty"`
-	PromptID  string `json:"prompt_id,omitempty"`
-	LastEvent int64  `json:"last_event,omitempty"`
-	// Trace is the failed node's traceback, Log what the engine wrote.
-	Trace []string `json:"trace,omitempty"`
-	Log   []string `json:"log,omitempty"`
-}
+// entropy makes ids of one millisecond rise too.
+var entropy = &ulid.LockedMonotonicReader{MonotonicReader: ulid.Monotonic(rand.Reader, 0)}
 
-// Conversion is what becomes of a picture before it is kept.
-type Conversion struct {
-	Format  string `json:"format,omitempty"` // png, jpeg or webp; empty keeps it
-	Quality int    `json:"quality,omitempty"`
-	Strip   bool   `json:"strip,omitempty"`
-}
-
-// Bounds of a kept log.
-const (
-	keepLines = 500
-	keepLine  = 2000 // bytes
-)
-
-// note keeps a line of the engine's log.
-func (w *Work) note(text string) {
-	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
-		if len(line) > keepLine {
-			line = strings.ToValidUTF8(line[:keepLine], "") + "…"
-		}
-		w.Log = append(w.Log, line)
-	}
-	if n := len(w.Log) - keepLines; n > 0 {
-		w.Log = slices.Delete(w.Log, 0, n)
-	}
-}
-
-// FileInput is a stored file that node inputs take by name.
-type FileInput struct {
-	SHA256 string      `json:"sha256"`
-	Ext    string      `json:"ext"`
-	To     [][2]string `json:"to"` // node, input
-}
-
-// Record is a job with its work, as stored.
-type Record struct {
-	Job  Job
-	Work Work
-}
-
-// NewID makes an id: prefix + ULID.
+// NewID makes an id: prefix + ULID. Ids of a process rise.
 func NewID(prefix string) string {
-	return prefix + ulid.MustNew(ulid.Now(), rand.Reader).String()
+	return prefix + ulid.MustNew(ulid.Now(), entropy).String()
 }

@@ -25,29 +25,27 @@ func (q *Queue) Cancel(ctx context.Context, id string) (*Job, error) {
 	}
 	defer q.mu.Unlock()
 	if a.cancel == nil {
-		q.remove(a)
-		q.finish(ctx, a, Canceled, nil)
-		return q.view(a.rec), nil
+		removed, err := q.line.Remove(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if removed {
+			if err := q.end(ctx, a, conclusion{status: Canceled}); err != nil {
+				return nil, errors.Join(err, q.line.Put(ctx, a.ticket()))
+			}
+			return q.view(a.rec), nil
+		}
 	}
 	if a.rec.Job.Status != Canceling {
-		a.rec.Job.Status = Canceling
-		a.stream.add("status", map[string]any{"status": Canceling})
-		q.c.Log.Info("job canceling", "job", id)
-		if err := q.c.Store.Save(ctx, a.rec); err != nil {
-			q.c.Log.Error("storing a cancel", "job", id, "error", err)
+		if err := q.change(ctx, a, func(r *Record) { r.Job.Status = Canceling }); err != nil {
+			return nil, err
 		}
-		a.cancel(errCanceled)
+		q.c.Log.Info("job canceling", "job", id)
+		if a.cancel != nil {
+			a.cancel(errCanceled)
+		}
 	}
 	return q.view(a.rec), nil
-}
-
-func (q *Queue) remove(a *active) {
-	for i, w := range q.waiting {
-		if w == a {
-			q.waiting = append(q.waiting[:i], q.waiting[i+1:]...)
-			return
-		}
-	}
 }
 
 // List selects jobs, newest first.
@@ -78,14 +76,14 @@ func (q *Queue) Log(ctx context.Context, id string) ([]string, error) {
 	q.mu.Lock()
 	if a, ok := q.live[id]; ok {
 		defer q.mu.Unlock()
-		return slices.Clone(a.rec.Work.Log), nil
+		return slices.Clone(a.rec.Run.Log), nil
 	}
 	q.mu.Unlock()
 	r, err := q.c.Store.Get(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	return r.Work.Log, nil
+	return r.Run.Log, nil
 }
 
 // Delete erases a finished job and its outputs.
@@ -101,13 +99,15 @@ func (q *Queue) Delete(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := q.c.Outputs.Remove(id); err != nil {
-		return err
-	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(q.live, id)
+	// The row goes first: a kill in between leaves files that nobody names, and
+	// not a job whose files are gone.
 	if err := q.c.Store.Delete(ctx, id); err != nil {
+		return err
+	}
+	if err := q.c.Outputs.Remove(id); err != nil {
 		return err
 	}
 	for _, f := range r.Work.Files {

@@ -3,19 +3,17 @@ package jobs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"sort"
 	"sync"
 	"time"
 
 	"github.com/comfyctl/comfyctl/pkg/runner/engine"
-	"github.com/comfyctl/comfyctl/pkg/runner/problem"
 )
 
 // Outputs takes what a run gave out of the engine and keeps it.
 type Outputs interface {
-	// Collect stores the outputs of a job and describes them.
+	// Collect stores the outputs of a job and describes them. What an earlier
+	// call left half done is replaced.
 	Collect(ctx context.Context, ex engine.Executor, r *Record, res *engine.Result) ([]Output, error)
 	// Remove erases a job's outputs.
 	Remove(jobID string) error
@@ -39,6 +37,8 @@ type Inputs interface {
 type Config struct {
 	Store    Store
 	Executor engine.Executor
+	// Line is where jobs wait; nil means in memory.
+	Line Line
 	// Changed tells when the executor's status may have changed; it is called
 	// again after each wake. Nil means polling.
 	Changed func() <-chan struct{}
@@ -49,27 +49,42 @@ type Config struct {
 	Max int
 	// QueueTimeout, JobTimeout and Stall bound one job; 0 means no bound.
 	QueueTimeout, JobTimeout, Stall time.Duration
-	// Retries is how often a job that the engine lost is run again.
+	// Retries is how often a job whose attempt broke off is run again, Pause
+	// what it waits before the first time; 0 means half a second.
 	Retries int
+	Pause   time.Duration
 	// Retention is how long finished jobs are kept; 0 means for ever.
 	Retention time.Duration
 	// Hold is true while no job is taken though the engine is ready; nil never
 	// holds.
 	Hold func() bool
+	// Room refuses new jobs, with a reason, where the disk has none for them;
+	// nil means that there is.
+	Room func() error
+	// Leftovers removes what jobs that are over left with the engine; nil
+	// means that nothing can be left.
+	Leftovers func(live func(job string) bool) error
 	// Observe is told of every finished job; nil drops it.
 	Observe func(j *Job)
 }
 
-// Queue runs stored jobs, one at a time for its executor.
+// Queue runs stored jobs, one at a time for its executor. Taking outputs out
+// of the engine goes on beside the next job.
 type Queue struct {
-	c  Config
-	mu sync.Mutex
-	// waiting is sorted by priority, then by age.
-	waiting  []*active
+	c    Config
+	line Line
+	wake chan struct{}
+	// collecting are the jobs that the engine has done with; slots bounds them.
+	collecting sync.WaitGroup
+	slots      chan struct{}
+	// owed wakes who sends what the outbox holds.
+	owed chan struct{}
+
+	mu       sync.Mutex
 	live     map[string]*active
 	recent   []string // finished ids whose events are still in live
 	draining bool
-	wake     chan struct{}
+	untidy   bool // a job may have left something with the engine
 }
 
 // active is a job in memory.
@@ -77,15 +92,32 @@ type active struct {
 	rec    *Record
 	stream *stream
 	cancel context.CancelCauseFunc // of the run; nil while it waits
-	done   chan struct{}           // closed when final
+	lease  *Lease
+	freed  chan struct{} // closed when the lease is given up; nil while it waits
+	done   chan struct{} // closed when final
+	// resume is true where the engine may know the attempt from an earlier life
+	// of the runner.
+	resume bool
+	// since is when it began to wait, began its attempt, stored when its
+	// progress was last stored.
+	since, began, stored time.Time
+	// life is the engine's count of restarts when it gave the result; -1 for
+	// one of an earlier life of the runner.
+	life int
 }
 
-// keepFinished is how many finished jobs keep their events for replay.
-const keepFinished = 64
-
-// maxAttempts is how often a job may be running when the runner dies before it
-// counts as the cause.
-const maxAttempts = 3
+const (
+	// keepFinished is how many finished jobs keep their events for replay.
+	keepFinished = 64
+	// maxCollecting is how many jobs may be past the engine and not at their
+	// end; more of them hold the next job up.
+	maxCollecting = 4
+	// leaseFor is how long a job is ours without a sign of life.
+	leaseFor = 30 * time.Second
+	// firstPause and longestPause are between attempts.
+	firstPause   = 500 * time.Millisecond
+	longestPause = 30 * time.Second
+)
 
 // Reasons a queue takes no job.
 var (
@@ -93,44 +125,58 @@ var (
 	ErrDraining = errors.New("the runner is shutting down")
 	ErrFinal    = errors.New("the job has ended")
 	ErrNoFile   = errors.New("an input file was erased meanwhile")
+	ErrNoRoom   = errors.New("the disk is nearly full")
 )
 
-var errCanceled = errors.New("canceled by the caller")
-var errTimeout = errors.New("the job ran longer than allowed")
+// Why a run is broken off.
+var (
+	errCanceled = errors.New("canceled by the caller")
+	errTimeout  = errors.New("the job ran longer than allowed")
+)
 
 // NewQueue makes a queue and takes up the unfinished jobs of its store: queued
-// ones are queued, running ones are run again.
+// ones are queued, running ones are looked for in the engine or run again.
 func NewQueue(ctx context.Context, c Config) (*Queue, error) {
-	q := &Queue{c: c, live: map[string]*active{}, wake: make(chan struct{}, 1)}
+	q := &Queue{c: c, line: c.Line, live: map[string]*active{}, wake: make(chan struct{}, 1), slots: make(chan struct{}, maxCollecting), owed: make(chan struct{}, 1)}
 	if q.c.Log == nil {
 		q.c.Log = slog.New(slog.DiscardHandler)
+	}
+	if q.line == nil {
+		q.line = NewLine(leaseFor)
+	}
+	if q.c.Pause == 0 {
+		q.c.Pause = firstPause
 	}
 	list, err := c.Store.Unfinished(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, r := range list {
-		if r.Job.Status == Canceling {
-			q.end(r, Canceled, nil)
-			if err := c.Store.Save(ctx, r); err != nil {
-				return nil, err
-			}
-			continue
+		a := newActive(r)
+		if a.life = -1; r.Job.Attempts > 0 {
+			a.since = time.Now()
 		}
-		if r.Job.Status == Running && r.Job.Attempts >= maxAttempts {
-			q.end(r, Failed, problem.New("engine_lost", fmt.Sprintf("the runner died at each of %d attempts to run this job", r.Job.Attempts)))
-			if err := c.Store.Save(ctx, r); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		r.Job.Status, r.Job.StartedAt, r.Job.Progress = Queued, nil, Progress{NodesTotal: r.Job.Progress.NodesTotal}
-		a := &active{rec: r, stream: newStream(r.Work.LastEvent), done: make(chan struct{})}
+		a.resume = r.Job.Status != Queued && r.Run.PromptID != ""
 		q.live[r.Job.ID] = a
-		q.insert(a)
-		q.c.Log.Info("job taken up again after a restart", "job", r.Job.ID, "attempts", r.Job.Attempts)
+		// A job that had begun goes first: it is older than all that wait, or
+		// more urgent.
+		if err := q.line.Put(ctx, a.ticket()); err != nil {
+			return nil, err
+		}
 	}
+	if len(list) > 0 {
+		q.c.Log.Info("jobs taken up again after a restart", "jobs", len(list))
+	}
+	q.tidy()
 	return q, nil
+}
+
+func newActive(r *Record) *active {
+	return &active{rec: r, stream: newStream(r.Run.LastEvent), done: make(chan struct{}), since: r.Job.CreatedAt}
+}
+
+func (a *active) ticket() Ticket {
+	return Ticket{Job: a.rec.Job.ID, Priority: a.rec.Work.Priority, NotBefore: a.rec.Run.NotBefore}
 }
 
 // Submit stores a job and queues it. It is durable when Submit returns. With
@@ -138,23 +184,12 @@ func NewQueue(ctx context.Context, c Config) (*Queue, error) {
 func (q *Queue) Submit(ctx context.Context, r *Record, key, bodyHash string) (*Job, bool, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	// A repeated request gets its job even where a new one would be refused.
-	full := func() error {
-		switch {
-		case q.draining:
-			return ErrDraining
-		case q.c.Max > 0 && len(q.waiting) >= q.c.Max:
-			return ErrFull
-		}
-		for _, f := range r.Work.Files {
-			if !q.c.Inputs.Have(f.SHA256) {
-				return ErrNoFile
-			}
-		}
-		return nil
-	}
 	r.Job.Status, r.Job.CreatedAt = Queued, time.Now().UTC()
-	got, fresh, err := q.c.Store.Create(ctx, r, key, bodyHash, full)
+	a := newActive(r)
+	events := a.stream.prepare(message{"status", map[string]any{"status": Queued, "queue_position": q.line.Len() + 1}})
+	r.Run.LastEvent = a.stream.lastID()
+	// A repeated request gets its job even where a new one would be refused.
+	got, fresh, err := q.c.Store.Create(ctx, r, key, bodyHash, effectsOf(r, events), func() error { return q.admit(r) })
 	if err != nil {
 		return nil, false, err
 	}
@@ -164,48 +199,52 @@ func (q *Queue) Submit(ctx context.Context, r *Record, key, bodyHash string) (*J
 		}
 		return q.view(got), false, nil
 	}
-	a := &active{rec: r, stream: newStream(0), done: make(chan struct{})}
+	if err := q.line.Put(ctx, a.ticket()); err != nil {
+		return nil, false, err
+	}
 	q.live[r.Job.ID] = a
-	q.insert(a)
-	a.stream.add("status", map[string]any{"status": Queued, "queue_position": q.position(a)})
-	q.c.Log.Info("job queued", "job", r.Job.ID, "workflow", r.Job.Workflow, "position", q.position(a))
-	q.poke()
+	a.stream.publish(events)
+	q.tell(r)
+	q.c.Log.Info("job queued", "job", r.Job.ID, "workflow", r.Job.Workflow, "position", q.line.Position(r.Job.ID))
+	q.Wake()
 	return q.view(r), true, nil
 }
 
-func (q *Queue) insert(a *active) {
-	q.waiting = append(q.waiting, a)
-	sort.SliceStable(q.waiting, func(i, j int) bool {
-		return q.waiting[i].rec.Work.Priority > q.waiting[j].rec.Work.Priority
-	})
+// admit refuses a new job. The caller holds mu.
+func (q *Queue) admit(r *Record) error {
+	switch {
+	case q.draining:
+		return ErrDraining
+	case q.c.Max > 0 && q.line.Len() >= q.c.Max:
+		return ErrFull
+	}
+	for _, f := range r.Work.Files {
+		if !q.c.Inputs.Have(f.SHA256) {
+			return ErrNoFile
+		}
+	}
+	if q.c.Room != nil {
+		return q.c.Room()
+	}
+	return nil
 }
 
 // Wake makes the queue look again at what keeps it from running a job.
-func (q *Queue) Wake() { q.poke() }
+func (q *Queue) Wake() { poke(q.wake) }
 
-func (q *Queue) poke() {
+func poke(c chan struct{}) {
 	select {
-	case q.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
-}
-
-// position is 1 for the next job to run, 0 for one that does not wait.
-func (q *Queue) position(a *active) int {
-	for i, w := range q.waiting {
-		if w == a {
-			return i + 1
-		}
-	}
-	return 0
 }
 
 // view copies a job for a reader. The caller holds mu.
 func (q *Queue) view(r *Record) *Job {
 	j := r.Job
 	j.Outputs = append([]Output{}, j.Outputs...)
-	if a, ok := q.live[j.ID]; ok {
-		j.Progress.QueuePosition = q.position(a)
+	if !j.Status.Final() {
+		j.Progress.QueuePosition = q.line.Position(j.ID)
 	}
 	return &j
 }
@@ -253,44 +292,5 @@ func (q *Queue) Depth() (waiting, running int) {
 			running++
 		}
 	}
-	return len(q.waiting), running
-}
-
-// end sets a job's final state.
-func (q *Queue) end(r *Record, s Status, p *problem.Problem) {
-	now := time.Now().UTC()
-	r.Job.Status, r.Job.FinishedAt, r.Job.Error = s, &now, p
-	r.Job.Progress.CurrentNode = nil
-	if s == Succeeded {
-		r.Job.Progress.Value = 1
-	}
-}
-
-// finish ends a job, stores it and tells everybody. The caller holds mu.
-func (q *Queue) finish(ctx context.Context, a *active, s Status, p *problem.Problem) {
-	q.end(a.rec, s, p)
-	a.cancel = nil
-	a.stream.add("status", map[string]any{"status": s})
-	a.rec.Work.LastEvent = a.stream.lastID() + 1
-	if err := q.c.Store.Save(context.WithoutCancel(ctx), a.rec); err != nil {
-		q.c.Log.Error("storing the end of a job", "job", a.rec.Job.ID, "error", err)
-	}
-	a.stream.add("done", &a.rec.Job)
-	a.stream.shrink()
-	a.stream.close()
-	close(a.done)
-	q.recent = append(q.recent, a.rec.Job.ID)
-	for len(q.recent) > keepFinished {
-		delete(q.live, q.recent[0])
-		q.recent = q.recent[1:]
-	}
-	attrs := []any{"job", a.rec.Job.ID, "status", string(s), "run_ms", a.rec.Job.Timings.RunMS, "outputs", len(a.rec.Job.Outputs)}
-	if p != nil {
-		attrs = append(attrs, "code", p.Code, "error", p.Message)
-	}
-	q.c.Log.Info("job ended", attrs...)
-	if q.c.Observe != nil {
-		j := a.rec.Job
-		q.c.Observe(&j)
-	}
+	return q.line.Len(), running
 }

@@ -26,6 +26,13 @@ func (q *Queue) sweep(ctx context.Context) {
 			return
 		case <-expire.C:
 			q.expire(ctx)
+			q.mu.Lock()
+			untidy := q.untidy
+			q.untidy = false
+			q.mu.Unlock()
+			if untidy {
+				q.tidy()
+			}
 		case <-retire.C:
 			if q.c.Retention > 0 {
 				q.retire(ctx)
@@ -38,15 +45,41 @@ func (q *Queue) sweep(ctx context.Context) {
 func (q *Queue) expire(ctx context.Context) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, a := range append([]*active{}, q.waiting...) {
+	for id, a := range q.live {
+		if a.rec.Job.Status != Queued || a.cancel != nil {
+			continue
+		}
 		limit := q.c.QueueTimeout
 		if own := time.Duration(a.rec.Work.MaxWaitMS) * time.Millisecond; own > 0 && (limit == 0 || own < limit) {
 			limit = own
 		}
-		if limit > 0 && time.Since(a.rec.Job.CreatedAt) > limit {
-			q.remove(a)
-			q.finish(ctx, a, Expired, problem.New("expired", fmt.Sprintf("the job waited longer than %s", limit)))
+		if limit <= 0 || time.Since(a.since) <= limit {
+			continue
 		}
+		if removed, err := q.line.Remove(ctx, id); err != nil || !removed {
+			continue
+		}
+		c := conclusion{status: Expired, problem: problem.New("expired", fmt.Sprintf("the job waited longer than %s", limit))}
+		if err := q.end(ctx, a, c); err != nil {
+			q.c.Log.Error("storing the end of a job that waited too long", "job", id, "error", err)
+			_ = q.line.Put(ctx, a.ticket())
+		}
+	}
+}
+
+// tidy removes what jobs that are over left with the engine.
+func (q *Queue) tidy() {
+	if q.c.Leftovers == nil {
+		return
+	}
+	err := q.c.Leftovers(func(job string) bool {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		a := q.live[job]
+		return a != nil && !a.rec.Job.Status.Final()
+	})
+	if err != nil {
+		q.c.Log.Warn("removing what jobs left with the engine", "error", err)
 	}
 }
 

@@ -15,7 +15,9 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 
+	"github.com/comfyctl/comfyctl/pkg/runner/durable"
 	"github.com/comfyctl/comfyctl/pkg/runner/engine"
 	"github.com/comfyctl/comfyctl/pkg/runner/jobs"
 	"github.com/comfyctl/comfyctl/pkg/runner/problem"
@@ -24,12 +26,18 @@ import (
 // Store keeps outputs in Dir/JOB/FILE.
 type Store struct {
 	Dir string
+	// Sync waits until the disk has them.
+	Sync bool
 }
 
 // Collect implements jobs.Outputs: every output of every output node. Previews
 // are kept where the service names their node, or where nothing else came.
 func (s *Store) Collect(ctx context.Context, ex engine.Executor, r *jobs.Record, res *engine.Result) ([]jobs.Output, error) {
 	dir := filepath.Join(s.Dir, r.Job.ID)
+	// An earlier attempt to keep them may have been cut off.
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, fmt.Errorf("keeping outputs: %w", err)
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("keeping outputs: %w", err)
 	}
@@ -43,6 +51,9 @@ func (s *Store) Collect(ctx context.Context, ex engine.Executor, r *jobs.Record,
 	for _, o := range kept {
 		name := unique(nameOf(r.Work.Names[o.Node], titles[o.Node], o.Key), used)
 		out, err := s.keep(ctx, ex, dir, name, o, r.Work.Conversions[o.Node])
+		if passing(err) {
+			return nil, fmt.Errorf("keeping output %s: %w", name, err)
+		}
 		if err != nil {
 			p := problem.New("output_unreadable", fmt.Sprintf("output %s of node %s: %v", name, o.Node, err))
 			p.Node = &problem.Node{ID: o.Node, Title: titles[o.Node]}
@@ -51,7 +62,16 @@ func (s *Store) Collect(ctx context.Context, ex engine.Executor, r *jobs.Record,
 		out.URL = "/v1/jobs/" + r.Job.ID + "/outputs/" + name
 		list = append(list, *out)
 	}
+	if s.Sync {
+		return list, durable.Folder(dir)
+	}
 	return list, nil
+}
+
+// passing is true for what may be otherwise soon: a full disk, and an engine
+// that is away.
+func passing(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, engine.ErrNotReady) || errors.Is(err, engine.ErrUnreachable)
 }
 
 // nameOf is what an output is called: what the service calls it, else a name
@@ -149,6 +169,9 @@ func (s *Store) keep(ctx context.Context, ex engine.Executor, dir, name string, 
 	defer os.Remove(tmp.Name())
 	if _, err = io.Copy(tmp, src); err == nil {
 		err = describe(tmp, out, o, want)
+	}
+	if s.Sync && err == nil {
+		err = tmp.Sync()
 	}
 	if err = errors.Join(err, tmp.Close()); err != nil {
 		return nil, err

@@ -44,6 +44,7 @@ func (s shelf) Put(context.Context, string, string, io.Reader) (string, error) {
 	return "", errors.ErrUnsupported
 }
 func (s shelf) Forget(context.Context, string) error { return nil }
+func (s shelf) Free(context.Context) error           { return nil }
 func (s shelf) Status() engine.Status                { return engine.Status{} }
 
 func file(node, name, typ string) engine.Output {

@@ -71,6 +71,7 @@ var Kinds = map[string]Kind{
 	"internal":             {500, "The runner failed", true},
 	"queue_full":           {503, "The queue is full", true},
 	"not_ready":            {503, "The engine is not ready", true},
+	"insufficient_storage": {507, "The disk is nearly full", true},
 	"draining":             {503, "The runner is shutting down", true},
 	"workflow_invalid":     {500, "The workflow's graph is broken", false},
 	"input_missing":        {409, "An input file is gone", false},

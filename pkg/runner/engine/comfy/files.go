@@ -196,6 +196,26 @@ func (f *Folders) remove(files []engine.File) error {
 	return errors.Join(errs...)
 }
 
+// Leftovers removes the output folders of jobs that are over, which a kill in
+// the middle of an attempt leaves. Each is jobs/ID in the output folder.
+func (f *Folders) Leftovers(live func(job string) bool) error {
+	dir := filepath.Join(f.Output, "jobs")
+	list, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("listing the engine's outputs: %w", err)
+	}
+	var errs []error
+	for _, e := range list {
+		if !live(e.Name()) {
+			errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // upload sends an input over HTTP.
 func (c *client) upload(ctx context.Context, subfolder, name string, r io.Reader) (string, error) {
 	pr, pw := io.Pipe()

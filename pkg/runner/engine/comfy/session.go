@@ -80,6 +80,9 @@ func (s *session) innocent(id string) bool {
 
 // once sends a prompt and sees it to its end.
 func (s *session) once(ctx context.Context, p engine.Prompt, on func(engine.Event)) (*engine.Result, error) {
+	if p.Sent {
+		return s.takeUp(ctx, p, on)
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -90,6 +93,23 @@ func (s *session) once(ctx context.Context, p engine.Prompt, on func(engine.Even
 	}
 	w := newWatch(p, on)
 	return w.follow(ctx, s, box)
+}
+
+// takeUp sees a prompt to its end that was sent by somebody else's hand. What
+// the engine says of it goes to the socket of that one, so it is only polled.
+func (s *session) takeUp(ctx context.Context, p engine.Prompt, on func(engine.Event)) (*engine.Result, error) {
+	found, err := s.find(p.ID)
+	switch {
+	case s.ctx.Err() != nil:
+		return nil, s.lost()
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", engine.ErrUnreachable, err)
+	case !found:
+		return nil, fmt.Errorf("%w: it does not know it", engine.ErrLost)
+	}
+	box := newMailbox()
+	box.deafen()
+	return newWatch(p, on).follow(ctx, s, box)
 }
 
 // send posts the prompt. It is not tied to the caller's context: a post that

@@ -23,7 +23,12 @@ func (s *Supervisor) Supervise(ctx context.Context) error {
 			s.update(func(st *engine.Status) { st.Stage, st.Reason = engine.StageStopped, "" })
 			return nil
 		}
-		if lived >= steady {
+		s.mu.Lock()
+		worked := s.worked
+		s.worked = false
+		s.mu.Unlock()
+		if lived >= steady || worked {
+			// It got somewhere: this is no crash loop.
 			failures = 0
 		}
 		failures++

@@ -28,12 +28,15 @@ type Options struct {
 	// look at its cache, before the engine's worker counts as dead; 0 means
 	// one minute.
 	Wedge time.Duration
+	// Backoff is the pause before the first restart; each failure in a row
+	// doubles it, up to half a minute. 0 means half a second.
+	Backoff time.Duration
 }
 
 // Pauses of the supervisor.
 const (
-	backoffFirst   = time.Second
-	backoffLongest = time.Minute
+	backoffFirst   = 500 * time.Millisecond
+	backoffLongest = 30 * time.Second
 	// steady is how long a life must last for earlier crashes to be forgiven.
 	steady       = time.Minute
 	stopTimeout  = 15 * time.Second
@@ -57,6 +60,7 @@ type Supervisor struct {
 	status  engine.Status
 	changed chan struct{}
 	session *session
+	worked  bool   // the engine's present life has ended a prompt
 	wedged  string // the prompt that the worker of a remote engine died of
 
 	files ledger
@@ -78,9 +82,12 @@ func NewSupervisor(p engine.Process, o Options) *Supervisor {
 	if o.Wedge == 0 {
 		o.Wedge = time.Minute
 	}
+	if o.Backoff == 0 {
+		o.Backoff = backoffFirst
+	}
 	return &Supervisor{
 		p: p, o: o,
-		backoff: backoffFirst, health: healthEvery,
+		backoff: o.Backoff, health: healthEvery,
 		status:  engine.Status{Stage: engine.StageStopped, Since: time.Now()},
 		changed: make(chan struct{}),
 	}
@@ -149,6 +156,9 @@ func (s *Supervisor) Run(ctx context.Context, p engine.Prompt, on func(engine.Ev
 		return nil, err
 	}
 	s.files.note(p.ID, res.Outputs)
+	s.mu.Lock()
+	s.worked = true
+	s.mu.Unlock()
 	return res, nil
 }
 
@@ -178,6 +188,18 @@ func (s *Supervisor) Open(ctx context.Context, f engine.File) (io.ReadCloser, er
 		return nil, err
 	}
 	return sess.client.view(ctx, f)
+}
+
+// Free is described at engine.Executor.
+func (s *Supervisor) Free(ctx context.Context) error {
+	sess, err := s.current()
+	if err != nil {
+		return err
+	}
+	if err := sess.client.post(ctx, "/free", map[string]bool{"unload_models": true, "free_memory": true}); err != nil {
+		return fmt.Errorf("freeing the engine's memory: %w", err)
+	}
+	return nil
 }
 
 // Forget is described at engine.Executor. Files that another prompt which is
