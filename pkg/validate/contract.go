@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/comfyctl/comfyctl/pkg/contract"
@@ -26,7 +27,7 @@ func (p *Plan) Contract(engineKind, packer string) *contract.Contract {
 	}
 	for _, w := range p.Workflows {
 		c.Workflows = append(c.Workflows, contract.Workflow{Name: w.Name, Version: w.Version, Aliases: w.Aliases, Description: w.Description,
-			Graph: w.Graph.JSON(), Inputs: w.Inputs, Outputs: w.Outputs})
+			Graph: w.Graph.JSON(), Inputs: w.Inputs, Outputs: w.Outputs, Timeouts: timeouts(w.own.Timeouts), Retries: retries(w.own.Retries), OOM: oom(w.own.OOM)})
 	}
 	for _, m := range p.Models {
 		c.Models = append(c.Models, contract.Model{Path: m.Path, SHA256: m.SHA256, Load: m.Load})
@@ -80,7 +81,38 @@ func runner(r service.Runner) contract.Runner {
 		},
 		URLs:        contract.URLs{Hosts: r.URLs.Hosts, MaxSize: or(r.URLs.MaxSize.Bytes, defaultURLSize), TimeoutMS: ms(r.URLs.Timeout, 30*time.Second)},
 		RetentionMS: ms(r.Retention.Jobs, 24*time.Hour), CORSOrigins: r.CORS.Origins,
+		KeepFree: r.Retention.KeepFree.Bytes, Durability: r.Durability, Retries: retries(r.Retries), OOM: oom(r.OOM),
 	}
+}
+
+// timeouts are those of one workflow; nil where the runner's hold.
+func timeouts(t service.Timeouts) *contract.Timeouts {
+	if !t.Queue.Set && !t.Job.Set && !t.Stall.Set {
+		return nil
+	}
+	return &contract.Timeouts{QueueMS: ms(t.Queue, 0), JobMS: ms(t.Job, 0), StallMS: ms(t.Stall, 0)}
+}
+
+func retries(r service.Retries) *contract.Retries {
+	if r.Max == nil && len(r.When) == 0 {
+		return nil
+	}
+	return &contract.Retries{Max: r.Max, When: r.When}
+}
+
+func oom(o service.OOM) *contract.OOM {
+	if o.Retry == nil && len(o.Fallback) == 0 {
+		return nil
+	}
+	out := &contract.OOM{Retry: o.Retry}
+	for _, args := range o.Fallback {
+		set := map[string]json.RawMessage{}
+		for _, a := range args {
+			set[a.Name] = a.Value
+		}
+		out.Fallback = append(out.Fallback, set)
+	}
+	return out
 }
 
 func or[T int | int64](v, fallback T) T {

@@ -294,7 +294,7 @@ func (l *loader) workflow(r ref) error {
 		return nil
 	}
 	l.plan.files[name] = g.Source
-	w := Workflow{Name: r.w.Name, Version: r.w.Version, Description: r.w.Description, File: name, Graph: g, at: r.at}
+	w := Workflow{Name: r.w.Name, Version: r.w.Version, Description: r.w.Description, File: name, Graph: g, at: r.at, own: r.w}
 	for _, a := range r.w.Aliases {
 		w.Aliases = append(w.Aliases, a.Name)
 	}

@@ -39,6 +39,8 @@ type Workflow struct {
 	Outputs []contract.Output
 
 	at string // pointer in the service file
+	// own is what the service file says of it.
+	own service.Workflow
 }
 
 // Model is a model file that goes with the service.

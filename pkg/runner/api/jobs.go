@@ -99,6 +99,7 @@ func (a *API) record(req *request, wf *contract.Workflow, bound *inputs.Bound) *
 		}
 	}
 	rec.Work = jobs.Work{Graph: bound.Graph, Files: bound.Files, Names: names, Conversions: conversions, Mode: req.Mode, Priority: req.Priority, MaxWaitMS: req.MaxWait, TimeoutMS: req.Timeout}
+	s.bind(&rec.Work, wf)
 	outs := s.outputs[wf]
 	rec.Work.OutputNodes, rec.Work.Foreign = outs.nodes, outs.foreign
 	return rec

@@ -60,6 +60,7 @@ type state struct {
 	release   string
 	workflows map[string]*contract.Workflow // by name, name@version and alias
 	outputs   map[*contract.Workflow]outputNodes
+	policies  map[*contract.Workflow]jobs.Policy
 	openapi   []byte
 }
 
@@ -97,6 +98,9 @@ func (a *API) Reload(c *contract.Contract) error {
 		}
 	}
 	if s.outputs, err = checkGraphs(c); err != nil {
+		return err
+	}
+	if s.policies, err = policies(c); err != nil {
 		return err
 	}
 	doc, err := openAPI(c)

@@ -69,6 +69,33 @@ func Bind(ctx context.Context, wf *contract.Workflow, input map[string]json.RawM
 	return bound, nil, err
 }
 
+// Settings are values of some inputs as the graph takes them. What does not
+// fit the workflow is an error, since it comes from the service and not from a
+// caller.
+func Settings(wf *contract.Workflow, input map[string]json.RawMessage) ([]jobs.Setting, error) {
+	b := &binder{wf: wf}
+	b.unknown(input)
+	list := []jobs.Setting{}
+	for _, in := range wf.Inputs {
+		raw, sent := input[in.Name]
+		if !sent {
+			continue
+		}
+		if IsFile(in.Type) {
+			return nil, fmt.Errorf("workflow %s: input %s is a file, which cannot be set here", wf.Name, in.Name)
+		}
+		if value, ok := b.value(in, raw, true); ok {
+			for _, t := range in.To {
+				list = append(list, jobs.Setting{Node: t.Node, Input: t.Input, Value: value})
+			}
+		}
+	}
+	if len(b.fields) > 0 {
+		return nil, fmt.Errorf("workflow %s: %s", wf.Name, b.fields[0].Message)
+	}
+	return list, nil
+}
+
 // place writes the values into the graph and finds the files.
 func (b *binder) place(ctx context.Context, values map[string]json.RawMessage, files FileResolver, bound *Bound) error {
 	sound := len(b.fields) == 0

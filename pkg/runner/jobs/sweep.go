@@ -50,7 +50,7 @@ func (q *Queue) expire(ctx context.Context) {
 			continue
 		}
 		limit := q.c.QueueTimeout
-		if own := time.Duration(a.rec.Work.MaxWaitMS) * time.Millisecond; own > 0 && (limit == 0 || own < limit) {
+		if own := time.Duration(a.rec.Work.MaxWaitMS) * time.Millisecond; own > 0 {
 			limit = own
 		}
 		if limit <= 0 || time.Since(a.since) <= limit {
