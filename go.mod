@@ -29,6 +29,7 @@ require (
 
 require (
 	github.com/joshdk/go-junit v1.0.0 // indirect
+	github.com/gofrs/flock v0.13.2
 	golang.org/x/text v0.43.0 // indirect
 )
 

@@ -61,13 +61,18 @@ func (s *Store) Fact(kind, key string, v any) bool {
 
 // SetFact records v under the kind and key.
 func (s *Store) SetFact(kind, key string, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("encoding a fact: %w", err)
-	}
 	path := s.factPath(kind, key)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("making the content store: %w", err)
+	}
+	return writeJSON(path, v)
+}
+
+// writeJSON makes a file appear at once, or not at all.
+func writeJSON(path string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encoding a fact: %w", err)
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
 	if err != nil {

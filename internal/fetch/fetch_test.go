@@ -7,10 +7,10 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -39,7 +39,7 @@ func text(body string) http.HandlerFunc {
 func client(t *testing.T) *Client {
 	tr := &http.Transport{}
 	t.Cleanup(tr.CloseIdleConnections)
-	return &Client{Store: cas.Open(t.TempDir()), HTTP: &http.Client{Transport: tr}}
+	return &Client{Store: cas.Open(t.TempDir()), HTTP: &http.Client{Transport: tr}, pause: time.Millisecond}
 }
 
 func TestGet(t *testing.T) {
@@ -99,7 +99,7 @@ func TestRefusals(t *testing.T) {
 			if strings.Contains(e.Error()+e.Help+fmt.Sprint(e.Facts), "s3cret") {
 				t.Errorf("the secret is in the message: %v %s", e, e.Help)
 			}
-			kept, err := filepath.Glob(filepath.Join(c.Store.Dir(), "*", "*"))
+			kept, err := filepath.Glob(filepath.Join(c.Store.Dir(), "sha256", "*"))
 			if err != nil || len(kept) != 0 {
 				t.Errorf("kept %v, %v", kept, err)
 			}
@@ -161,8 +161,8 @@ func TestCanceled(t *testing.T) {
 	if _, _, err := c.Get(ctx, Request{URL: url, Name: "m"}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	if list, _ := os.ReadDir(filepath.Join(c.Store.Dir(), "tmp")); len(list) != 0 {
-		t.Error("a part of the file is left")
+	if list, _ := filepath.Glob(filepath.Join(c.Store.Dir(), "sha256", "*")); len(list) != 0 {
+		t.Error("a part of the file is in the store")
 	}
 }
 

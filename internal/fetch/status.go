@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 
 	"github.com/comfyctl/comfyctl/internal/diag"
 )
+
+var addresses = regexp.MustCompile(`https?://[^\s"]+`)
 
 // Redact is an address without password and query, where tokens live.
 func Redact(raw string) string {
@@ -32,8 +35,6 @@ func Redact(raw string) string {
 func status(r Request, resp *http.Response) error {
 	where := Redact(r.URL)
 	switch resp.StatusCode {
-	case http.StatusOK:
-		return nil
 	case http.StatusUnauthorized, http.StatusForbidden:
 		help := "set `auth:` of the model to the name of a secret that holds a token, and put the token in the environment under that name"
 		if r.AuthName != "" {

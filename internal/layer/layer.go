@@ -12,6 +12,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/comfyctl/comfyctl/internal/cas"
+	"github.com/comfyctl/comfyctl/internal/tee"
 )
 
 // Envelope names every choice that decides the bytes of a layer. It changes
@@ -38,7 +39,7 @@ func HashArchive(ctx context.Context, a *Archive, progress func(done int64)) (st
 	r := a.Reader()
 	defer r.Close()
 	h := sha256.New()
-	if err := Tee(ctx, r, progress, h); err != nil {
+	if err := tee.Copy(ctx, r, progress, h); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
@@ -96,7 +97,7 @@ func ZipReader(ctx context.Context, s *cas.Store, r io.Reader) (l *Zipped, cache
 		return nil, false, fmt.Errorf("compressing a layer: %w", err)
 	}
 	h := sha256.New()
-	if err := Tee(ctx, r, nil, h, gz); err != nil {
+	if err := tee.Copy(ctx, r, nil, h, gz); err != nil {
 		return nil, false, err
 	}
 	if err := gz.Close(); err != nil {

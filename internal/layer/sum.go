@@ -8,7 +8,8 @@ import (
 	"hash"
 	"io"
 	"os"
-	"sync"
+
+	"github.com/comfyctl/comfyctl/internal/tee"
 )
 
 // FileSum computes the digest of the layer that holds one file, from the
@@ -52,9 +53,6 @@ func (s *FileSum) Sum() (string, error) {
 	return hex.EncodeToString(s.h.Sum(nil)), nil
 }
 
-// chunk is how much is read ahead of the hashes.
-const chunk = 4 << 20
-
 // HashFile reads a file once and returns the SHA-256 of its bytes and of the
 // layer that would hold it as name. Progress gets the bytes read so far.
 func HashFile(ctx context.Context, file, name string, progress func(done int64)) (content, layer string, err error) {
@@ -72,84 +70,11 @@ func HashFile(ctx context.Context, file, name string, progress func(done int64))
 		return "", "", err
 	}
 	h := sha256.New()
-	if err := Tee(ctx, f, progress, h, sum); err != nil {
+	if err := tee.Copy(ctx, f, progress, h, sum); err != nil {
 		return "", "", fmt.Errorf("hashing %s: %w", file, err)
 	}
 	if layer, err = sum.Sum(); err != nil {
 		return "", "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), layer, nil
-}
-
-// Tee copies r to all writers at once, each on its own core, while the next
-// piece is read.
-func Tee(ctx context.Context, r io.Reader, progress func(done int64), writers ...io.Writer) error {
-	type piece struct {
-		b   []byte
-		err error
-	}
-	free, full := make(chan []byte, 2), make(chan piece, 1)
-	free <- make([]byte, chunk)
-	free <- make([]byte, chunk)
-	stop := make(chan struct{})
-	var reading sync.WaitGroup
-	reading.Go(func() {
-		for {
-			select {
-			case b := <-free:
-				n, err := io.ReadFull(r, b[:chunk])
-				select {
-				case full <- piece{b[:n], err}:
-				case <-stop:
-					return
-				}
-				if err != nil {
-					return
-				}
-			case <-stop:
-				return
-			}
-		}
-	})
-	defer reading.Wait()
-	defer close(stop)
-	var done int64
-	for {
-		var p piece
-		select {
-		case p = <-full:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		if err := fanOut(p.b, writers); err != nil {
-			return err
-		}
-		done += int64(len(p.b))
-		if progress != nil {
-			progress(done)
-		}
-		switch p.err {
-		case nil:
-			free <- p.b
-		case io.EOF, io.ErrUnexpectedEOF: //nolint:errorlint // io.ReadFull gives them bare
-			return nil
-		default:
-			return p.err
-		}
-	}
-}
-
-func fanOut(b []byte, writers []io.Writer) error {
-	errs := make([]error, len(writers))
-	var wg sync.WaitGroup
-	for i, w := range writers {
-		wg.Go(func() { _, errs[i] = w.Write(b) })
-	}
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

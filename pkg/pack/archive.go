@@ -16,8 +16,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/comfyctl/comfyctl/internal/diskspace"
-	"github.com/comfyctl/comfyctl/internal/layer"
 	"github.com/comfyctl/comfyctl/internal/progress"
+	"github.com/comfyctl/comfyctl/internal/tee"
 )
 
 // Archive writes one tar that is both a docker-archive, for `docker load` of
@@ -95,7 +95,7 @@ func addBlob(ctx context.Context, tw *tar.Writer, b blob, rep *reports) error {
 	}
 	h := sha256.New()
 	var before int64
-	if err := layer.Tee(ctx, r, func(done int64) {
+	if err := tee.Copy(ctx, r, func(done int64) {
 		rep.add(done - before)
 		before = done
 	}, tw, h); err != nil {

@@ -18,8 +18,8 @@ import (
 
 	"github.com/comfyctl/comfyctl/internal/diag"
 	"github.com/comfyctl/comfyctl/internal/diskspace"
-	"github.com/comfyctl/comfyctl/internal/layer"
 	"github.com/comfyctl/comfyctl/internal/progress"
+	"github.com/comfyctl/comfyctl/internal/tee"
 )
 
 const refName = "org.opencontainers.image.ref.name"
@@ -139,7 +139,7 @@ func (w layoutWriter) blob(ctx context.Context, b blob) error {
 	}
 	h := sha256.New()
 	var before int64
-	err = layer.Tee(ctx, r, func(done int64) {
+	err = tee.Copy(ctx, r, func(done int64) {
 		w.report.add(done - before)
 		before = done
 	}, f, h)

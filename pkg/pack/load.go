@@ -14,6 +14,7 @@ import (
 	"github.com/comfyctl/comfyctl/internal/dockerengine"
 	"github.com/comfyctl/comfyctl/internal/layer"
 	"github.com/comfyctl/comfyctl/internal/progress"
+	"github.com/comfyctl/comfyctl/internal/tee"
 	"github.com/comfyctl/comfyctl/pkg/contract"
 )
 
@@ -207,7 +208,7 @@ func addLayer(ctx context.Context, tw *tar.Writer, l v1.Layer, d v1.Hash, size i
 		return err
 	}
 	var before int64
-	return layer.Tee(ctx, r, func(done int64) {
+	return tee.Copy(ctx, r, func(done int64) {
 		rep.add(done - before)
 		before = done
 	}, tw)
