@@ -18,6 +18,7 @@ need npm npm
 need curl curl
 need python3 python3
 need docker-compose docker-compose
+need dot graphviz
 
 if ((${#packages[@]})); then
   if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then

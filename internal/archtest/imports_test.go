@@ -30,18 +30,19 @@ func list(t *testing.T, args ...string) []string {
 // below says which rooms of pkg a room may import, besides its own. Every room
 // may import contract. A new room needs a line here.
 var below = map[string][]string{
-	"contract": {},
-	"workflow": {"catalog"},
-	"catalog":  {},
-	"service":  {},
-	"hardware": {"workflow", "catalog"},
-	"infer":    {"workflow", "catalog"},
-	"scaffold": {"infer", "hardware", "workflow", "catalog", "service"},
-	"validate": {"infer", "hardware", "workflow", "catalog", "service"},
-	"lock":     {"validate", "infer", "hardware", "workflow", "catalog", "service"},
-	"pack":     {"lock", "validate", "infer", "hardware", "workflow", "catalog", "service"},
-	"deploy":   {"pack", "lock", "validate", "infer", "hardware", "workflow", "catalog", "service"},
-	"runner":   {"workflow", "catalog"},
+	"contract":  {},
+	"workflow":  {"catalog"},
+	"catalog":   {},
+	"service":   {},
+	"hardware":  {"workflow", "catalog"},
+	"infer":     {"workflow", "catalog"},
+	"scaffold":  {"infer", "hardware", "workflow", "catalog", "service"},
+	"validate":  {"infer", "hardware", "workflow", "catalog", "service"},
+	"lock":      {"validate", "infer", "hardware", "workflow", "catalog", "service"},
+	"pack":      {"lock", "validate", "infer", "hardware", "workflow", "catalog", "service"},
+	"deploy":    {"pack", "lock", "validate", "infer", "hardware", "workflow", "catalog", "service"},
+	"runner":    {"workflow", "catalog"},
+	"graphview": {"workflow", "catalog"},
 }
 
 // room is the first folder of an own package under prefix, or "".

@@ -7,6 +7,7 @@ func commands(a *App) []*cobra.Command {
 	return []*cobra.Command{
 		newInitCmd(a, runInit),
 		newValidateCmd(a, runValidate),
+		newGraphCmd(a, runGraph),
 		newPackCmd(a, runPack),
 		newPushCmd(a, runPush),
 		newInspectCmd(a, runInspect),
