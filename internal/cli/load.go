@@ -27,17 +27,24 @@ func (p *project) abs(name string) string {
 // check reads a service file and applies every rule. Findings name files as
 // people see them from the folder acted in.
 func (a *App) check(ctx context.Context, file string, o validate.Options) (*project, []diag.Diagnostic, error) {
-	dir, err := a.dir()
+	dir, o, err := a.checkOptions(file, o)
 	if err != nil {
 		return nil, nil, err
 	}
-	o.Dir, o.File, o.Env, o.Lookup, o.CI, o.Version = dir, a.shown(file), a.flags.Env, a.lookup, a.ci(), buildInfo().Version
 	plan, list, err := validate.Load(ctx, o)
 	if err != nil {
 		return nil, nil, err
 	}
 	a.sources = plan.Source
 	return &project{plan, dir}, list, nil
+}
+
+// checkOptions fills in what every check of a service file shares, and gives
+// the folder that findings name files from.
+func (a *App) checkOptions(file string, o validate.Options) (string, validate.Options, error) {
+	dir, err := a.dir()
+	o.Dir, o.File, o.Env, o.Lookup, o.CI, o.Version = dir, a.shown(file), a.flags.Env, a.lookup, a.ci(), buildInfo().Version
+	return dir, o, err
 }
 
 // load reads the service at hand and stops at errors, after showing them.

@@ -108,7 +108,7 @@ func (a *App) validateOne(ctx context.Context, o *ValidateOptions, file string, 
 	}
 	list = onlyRules(list, sum.chosen)
 	if o.Fix {
-		n, err := a.fix(p, list)
+		n, err := a.fix(ctx, file, vo, func(d diag.Diagnostic) bool { return sum.chosen == nil || sum.chosen[d.Code] })
 		if err != nil {
 			return nil, err
 		}

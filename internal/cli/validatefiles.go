@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/comfyctl/comfyctl/internal/diag"
 	"github.com/comfyctl/comfyctl/internal/term"
+	"github.com/comfyctl/comfyctl/pkg/validate"
 )
 
 // serviceFiles settles the arguments: files, folders with services below, or
@@ -68,31 +70,28 @@ func servicesBelow(dir string) ([]string, error) {
 	return found, nil
 }
 
-// fix makes the safe edits, last one first so that offsets hold, and says
-// what it changed.
-func (a *App) fix(p *project, list []diag.Diagnostic) (int, error) {
-	edits := map[string][]diag.Edit{}
-	n := 0
-	for _, d := range list {
-		if d.Fix == nil || !d.Fix.Safe {
-			continue
-		}
-		edits[d.File] = append(edits[d.File], d.Fix.Edits...)
-		n++
-		a.console().Say("  %s %s:%d  %s", a.console().Mark(a.console().Err, term.OK), diag.Safe(d.File), d.Start.Line, diag.Safe(d.Fix.Title))
+// fix makes the safe edits to a service and its graphs, and says what it
+// changed.
+func (a *App) fix(ctx context.Context, file string, o validate.Options, wanted func(diag.Diagnostic) bool) (int, error) {
+	dir, o, err := a.checkOptions(file, o)
+	if err != nil {
+		return 0, err
 	}
-	for name, some := range edits {
-		path := p.abs(name)
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return 0, fmt.Errorf("fixing %s: %w", name, err)
-		}
-		if b, err = diag.Apply(b, some); err != nil {
-			return 0, fmt.Errorf("fixing %s: %w", name, err)
+	f, err := validate.Fix(ctx, o, wanted)
+	if err != nil {
+		return 0, err
+	}
+	for name, b := range f.Files {
+		path := name
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(dir, name)
 		}
 		if err := writeAtomic(path, b); err != nil {
 			return 0, failure("cannot_write", "`"+name+"` cannot be written", "", err)
 		}
 	}
-	return n, nil
+	for _, d := range f.Done {
+		a.console().Say("  %s %s:%d  %s", a.console().Mark(a.console().Err, term.OK), diag.Safe(d.File), d.Start.Line, diag.Safe(d.Fix.Title))
+	}
+	return len(f.Done), nil
 }

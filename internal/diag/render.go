@@ -55,9 +55,10 @@ func render(b *strings.Builder, d *Diagnostic, src func(string) []byte, st Style
 		head += "[" + d.Code + "]"
 	}
 	fmt.Fprintf(b, "%s%s\n", st.paint(string(d.Severity), head), st.paint("bold", ": "+Safe(d.Message)))
-	gutter := frame(b, d.Span, d.Label, '^', src, st)
+	gutter := gutterOf(d)
+	frame(b, d.Span, d.Label, '^', gutter, src, st)
 	for _, r := range d.Related {
-		frame(b, r.Span, r.Label, '-', src, st)
+		frame(b, r.Span, r.Label, '-', gutter, src, st)
 	}
 	pad := strings.Repeat(" ", gutter)
 	note := func(key, value string) {
@@ -88,17 +89,26 @@ func render(b *strings.Builder, d *Diagnostic, src func(string) []byte, st Style
 	}
 }
 
-// frame writes one place and returns the width of its line-number gutter.
-func frame(b *strings.Builder, s Span, label string, mark rune, src func(string) []byte, st Style) int {
+// gutterOf is the width of the line numbers of all places of a finding.
+func gutterOf(d *Diagnostic) int {
+	last := d.Start.Line
+	for _, r := range d.Related {
+		last = max(last, r.Start.Line)
+	}
+	return len(strconv.Itoa(last))
+}
+
+// frame writes one place.
+func frame(b *strings.Builder, s Span, label string, mark rune, gutter int, src func(string) []byte, st Style) {
 	if s.File == "" {
-		return 1
+		return
 	}
+	pad := strings.Repeat(" ", gutter)
 	if s.Start.Line == 0 {
-		fmt.Fprintf(b, " %s %s\n", st.paint("frame", "-->"), Safe(s.File))
-		return 1
+		fmt.Fprintf(b, "%s%s %s\n", pad, st.paint("frame", "-->"), Safe(s.File))
+		return
 	}
-	num := strconv.Itoa(s.Start.Line)
-	pad := strings.Repeat(" ", len(num))
+	num := fmt.Sprintf("%*d", gutter, s.Start.Line)
 	column := ""
 	if s.Start.Column > 0 {
 		column = ":" + strconv.Itoa(s.Start.Column)
@@ -110,7 +120,7 @@ func frame(b *strings.Builder, s Span, label string, mark rune, src func(string)
 	}
 	line, ok := lineOf(text, s.Start.Line)
 	if !ok {
-		return len(num)
+		return
 	}
 	from := min(max(s.Start.Column-1, 0), len(line))
 	to := len(line)
@@ -126,7 +136,7 @@ func frame(b *strings.Builder, s Span, label string, mark rune, src func(string)
 	fmt.Fprintf(b, "%s %s %s\n", st.paint("frame", num), bar, strings.TrimRight(string(shown), " \r"))
 	if s.Start.Column == 0 { // nobody knows where on the line
 		fmt.Fprintf(b, "%s %s\n", pad, bar)
-		return len(num)
+		return
 	}
 	point := strings.Repeat(string(mark), carets)
 	if label != "" {
@@ -134,7 +144,6 @@ func frame(b *strings.Builder, s Span, label string, mark rune, src func(string)
 	}
 	fmt.Fprintf(b, "%s %s %s%s\n", pad, bar, strings.Repeat(" ", before), st.paint("caret", point))
 	fmt.Fprintf(b, "%s %s\n", pad, bar)
-	return len(num)
 }
 
 // lineOf gives the characters of a 1-based line.

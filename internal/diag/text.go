@@ -1,6 +1,7 @@
 package diag
 
 import (
+	"bytes"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -38,15 +39,20 @@ func unsafeRune(r rune) bool {
 	return unicode.IsControl(r)
 }
 
+// mark is how many bytes a byte order mark takes, which is no character.
+func mark(src []byte) int {
+	if bytes.HasPrefix(src, []byte("\xef\xbb\xbf")) {
+		return 3
+	}
+	return 0
+}
+
 // At turns a byte offset of src into a Position. An offset past the end gives
 // the end.
 func At(src []byte, offset int) Position {
-	if offset > len(src) {
-		offset = len(src)
-	}
+	line, start := 1, mark(src)
+	offset = min(max(offset, start), len(src))
 	before := src[:offset]
-	line := 1
-	start := 0
 	for i, b := range before {
 		if b == '\n' {
 			line++
@@ -59,7 +65,7 @@ func At(src []byte, offset int) Position {
 // Offset turns a 1-based line and column (in characters) into a byte offset of
 // src. Places past the end of a line or file give that end.
 func Offset(src []byte, line, column int) int {
-	i := 0
+	i := mark(src)
 	for ; line > 1 && i < len(src); i++ {
 		if src[i] == '\n' {
 			line--

@@ -273,6 +273,10 @@ func (d *decoder) form(n *yaml.Node, v reflect.Value, name, key, at string) {
 		d.help("write the name of a secret listed under `secrets:`, such as HF_TOKEN")
 	default:
 		d.add(n, "CY006", at, "`%s` is not %s", key, form.want)
+		if plain := strings.ToLower(strings.TrimPrefix(got, "sha256:")); name == "sha256" && form.re.MatchString(plain) {
+			d.help("write " + plain)
+			d.safeFix("write it in lower case, without a prefix", n, plain)
+		}
 	}
 }
 
@@ -477,6 +481,8 @@ func (d *decoder) unknownKey(n *yaml.Node, at string, names []string, entries []
 		}
 	case holds(entries, guess):
 		d.help("did you mean `" + guess + "`? it is set already")
+	case rival(entries, n, guess, names):
+		d.help("did you mean `" + guess + "`?")
 	case contains(names, guess):
 		d.help("did you mean `" + guess + "`?")
 		d.safeFix("rename to `"+guess+"`", n, guess)
@@ -488,6 +494,16 @@ func (d *decoder) unknownKey(n *yaml.Node, at string, names []string, entries []
 func holds(entries []pair, key string) bool {
 	for _, p := range entries {
 		if p.key.Value == key {
+			return true
+		}
+	}
+	return false
+}
+
+// rival reports whether another unknown key could mean the same one.
+func rival(entries []pair, n *yaml.Node, guess string, names []string) bool {
+	for _, p := range entries {
+		if p.key != n && !contains(names, p.key.Value) && diag.Suggest(p.key.Value, names) == guess {
 			return true
 		}
 	}

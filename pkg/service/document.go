@@ -167,14 +167,22 @@ func (d *document) suggest(got string, names []string) {
 	}
 }
 
-func (d *document) fix(title string, n *yaml.Node, text string) {
-	s := d.span(n)
-	d.last().Fix = &diag.Fix{Title: title, Edits: []diag.Edit{{Start: s.Start.Offset, End: s.End.Offset, Text: text}}}
-}
-
+// safeFix replaces a scalar by a plain one, inside its quotes where it has
+// some. What an alias may share is left alone.
 func (d *document) safeFix(title string, n *yaml.Node, text string) {
-	d.fix(title, n, text)
-	d.last().Fix.Safe = true
+	if n.Anchor != "" {
+		return
+	}
+	s := d.span(n)
+	src := d.src[s.File]
+	edit := diag.Edit{Start: s.Start.Offset, End: s.End.Offset, Text: text}
+	if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 && edit.End-edit.Start >= 2 {
+		edit.Start, edit.End = edit.Start+1, edit.End-1
+	}
+	if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 || string(src[edit.Start:edit.End]) != n.Value {
+		return // written in another way than it reads: ${VAR}, an escape, several lines
+	}
+	d.last().Fix = &diag.Fix{Title: title, Safe: true, Edits: []diag.Edit{edit}}
 }
 
 func (d *document) twice(again, first *yaml.Node, at string) {
@@ -197,7 +205,6 @@ func (d *decoder) keep(at string, key, value *yaml.Node) {
 // read parses one file into its root mapping. nil means that it is unreadable
 // and why has been added.
 func (d *document) read(file string, src []byte) *yaml.Node {
-	src = bytes.TrimPrefix(src, []byte("\xef\xbb\xbf"))
 	d.src[file] = src
 	if !utf8.Valid(src) {
 		d.syntax(file, 0, "the file is not UTF-8 text", "save it as UTF-8")

@@ -39,9 +39,16 @@ func (c *checker) outputs() {
 		c.add(n, diag.Diagnostic{Code: "CW108", Severity: diag.SeverityWarning, Span: n.ClassSpan, Message: "the workflow only previews, it saves nothing",
 			Label: "previews go to a folder that ComfyUI empties when it starts", Help: "use a save node such as `SaveImage`"})
 	}
-	if len(ids) == 0 || c.brokenLinks() {
+}
+
+// idle reports nodes that feed no output. Where a link is missing or cannot be
+// followed that is the cause, and it has been said.
+func (c *checker) idle() {
+	broken := func(d diag.Diagnostic) bool { return slices.Contains([]string{"CW004", "CW010", "CW011", "CW103"}, d.Code) }
+	if len(c.ends) == 0 || slices.ContainsFunc(c.list, broken) {
 		return
 	}
+	used := c.g.Consumers()
 	for _, n := range c.g.Nodes {
 		if n.Class == "" || c.reached[n.ID] {
 			continue
@@ -51,14 +58,6 @@ func (c *checker) outputs() {
 				Message: "node `" + n.ID + "` (" + n.Class + ") feeds no output", Label: "neither it nor what it alone needs is run", Help: "remove it, or link it"})
 		}
 	}
-}
-
-// brokenLinks reports whether some link cannot be read: what it would have fed
-// is then not said to feed nothing.
-func (c *checker) brokenLinks() bool {
-	return slices.ContainsFunc(c.g.Nodes, func(n *workflow.Node) bool {
-		return slices.ContainsFunc(n.Inputs, func(in *workflow.Input) bool { return in.Malformed != workflow.NotMalformed })
-	})
 }
 
 func (c *checker) noOutput() {

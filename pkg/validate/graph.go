@@ -2,6 +2,7 @@ package validate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/comfyctl/comfyctl/internal/diag"
@@ -32,6 +33,8 @@ type GraphOptions struct {
 	Packs func(class string) []Pack
 	// addPack is the edit that lists a pack in the service file, if there is one.
 	addPack func(Pack) *diag.Fix
+	// listed reports whether a pack is in the service file.
+	listed func(Pack) bool
 }
 
 // Graph applies the rules that concern one graph against a catalog.
@@ -47,6 +50,7 @@ func Graph(g *workflow.Graph, cat *catalog.Catalog, o GraphOptions) []diag.Diagn
 			c.node(n)
 		}
 	}
+	c.idle()
 	c.cycles()
 	c.partial()
 	return c.list
@@ -104,6 +108,7 @@ func (c *checker) lookUp() {
 			missing = append(missing, n)
 		}
 	}
+	missing = slices.DeleteFunc(missing, c.knownPack)
 	if len(missing) == 0 {
 		return
 	}
@@ -113,9 +118,6 @@ func (c *checker) lookUp() {
 	}
 	c.whole = true
 	for _, n := range missing {
-		if c.knownPack(n) {
-			continue
-		}
 		help := "if it comes from a node pack, list the pack under `nodes:` in the service file, or let `comfyctl lock` find it"
 		if s := diag.Suggest(n.Class, c.cat.Names()); s != "" {
 			help = "did you mean `" + s + "`?"
@@ -132,9 +134,10 @@ func (c *checker) knownPack(n *workflow.Node) bool {
 		return false
 	}
 	packs := c.o.Packs(n.Class)
-	if len(packs) == 0 {
+	if len(packs) == 0 || c.o.listed != nil && slices.ContainsFunc(packs, c.o.listed) {
 		return false
 	}
+	c.whole = true
 	d := diag.Diagnostic{Code: "CW102", Message: "the node pack of class `" + n.Class + "` is not part of the service", Span: n.ClassSpan,
 		Label: "neither in `nodes:` nor in the lock", Pointer: n.Pointer + "/class_type", Server: c.atLeast(0, 12, "missing_node_type", "invalid_prompt")}
 	d.Help = "add under `nodes:`"

@@ -92,6 +92,9 @@ type loader struct {
 	list []diag.Diagnostic
 	// used are the model paths that some graph needs.
 	used []string
+	// meant are the paths of models whose folder is misspelt, as they should be:
+	// the graph's need of one is then not a finding of its own.
+	meant []string
 	// opaque is set where a graph has nodes whose needs are not known.
 	opaque bool
 }
@@ -119,11 +122,13 @@ func (l *loader) key(pointer string, d diag.Diagnostic) {
 }
 
 // path is where a name lies on disk.
-func (l *loader) path(name string) string {
+func (l *loader) path(name string) string { return inDir(l.o.Dir, name) }
+
+func inDir(dir, name string) string {
 	if filepath.IsAbs(name) {
 		return name
 	}
-	return filepath.Join(l.o.Dir, name)
+	return filepath.Join(dir, name)
 }
 
 // read reads a file by the name that findings use.
@@ -289,10 +294,12 @@ func (l *loader) workflow(r ref) error {
 		return fmt.Errorf("reading the workflow: %w", err)
 	}
 	g, list := workflow.Parse(name, src)
-	l.list = append(l.list, list...)
 	if g == nil {
+		l.list = append(l.list, list...)
 		return nil
 	}
+	onlyText(list, src, g.Source)
+	l.list = append(l.list, list...)
 	l.plan.files[name] = g.Source
 	w := Workflow{Name: r.w.Name, Version: r.w.Version, Description: r.w.Description, File: name, Graph: g, at: r.at, own: r.w}
 	for _, a := range r.w.Aliases {
@@ -304,7 +311,9 @@ func (l *loader) workflow(r ref) error {
 	x := &resolver{l: l, g: g, cat: l.plan.Catalog}
 	w.Inputs = x.inputs(r)
 	w.Outputs = x.outputs(r)
-	l.list = append(l.list, Graph(g, l.plan.Catalog, l.around(g, w.Inputs))...)
+	list = Graph(g, l.plan.Catalog, l.around(g, w.Inputs))
+	onlyText(list, src, g.Source)
+	l.list = append(l.list, list...)
 	l.plan.Workflows = append(l.plan.Workflows, w)
 	return nil
 }

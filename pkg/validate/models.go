@@ -39,7 +39,9 @@ func (l *loader) models() {
 		if !catalog.KnownFolder(folder) && len(l.plan.Service.Nodes) == 0 {
 			d := diag.Diagnostic{Code: "CM005", Message: "ComfyUI has no model folder `" + folder + "`", Label: "no loader reads this folder"}
 			if best := diag.Suggest(folder, catalog.Folders()); best != "" {
-				d.Help = "did you mean `" + best + "/" + strings.TrimPrefix(m.Path, folder+"/") + "`?"
+				meant := best + "/" + strings.TrimPrefix(m.Path, folder+"/")
+				l.meant = append(l.meant, meant)
+				d.Help = "did you mean `" + meant + "`?"
 			} else {
 				d.Help = "folders: " + strings.Join(catalog.Folders(), ", ")
 			}
@@ -101,6 +103,12 @@ func (l *loader) unlocked() bool {
 	return slices.ContainsFunc(l.plan.Service.Nodes, func(n service.NodePack) bool { return l.lockedPack(n) == nil })
 }
 
+// listed reports whether a pack is in `nodes:`.
+func (l *loader) listed(p Pack) bool {
+	key := PackKey(p.Repo, p.Registry, "")
+	return slices.ContainsFunc(l.plan.Service.Nodes, func(n service.NodePack) bool { return PackKey(n.Repo, n.Registry, n.Path) == key })
+}
+
 // addPack is the edit that lists a pack in the service file.
 func (l *loader) addPack(p Pack) *diag.Fix {
 	file, edit, ok := l.plan.Service.Append("/nodes", p.lines())
@@ -157,10 +165,11 @@ func (l *loader) around(g *workflow.Graph, inputs []contract.Input) GraphOptions
 		}
 	}
 	return GraphOptions{
-		ComfyUI: l.comfyUI(), Models: paths, Unlocked: l.unlocked(), Packs: l.o.Packs, addPack: l.addPack,
+		ComfyUI: l.comfyUI(), Models: paths, Unlocked: l.unlocked(), Packs: l.o.Packs, addPack: l.addPack, listed: l.listed,
 		HasModel: func(need string) bool {
 			l.used = append(l.used, need)
-			return slices.ContainsFunc(paths, func(have string) bool { return catalog.SameFile(have, need) })
+			same := func(have string) bool { return catalog.SameFile(have, need) }
+			return slices.ContainsFunc(paths, same) || slices.ContainsFunc(l.meant, same)
 		},
 		HasFile: func(_, _, name string) bool { return name == shippedImage },
 		Written: func(node, input string) bool { return provided[contract.Target{Node: node, Input: input}] },

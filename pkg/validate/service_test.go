@@ -108,8 +108,7 @@ func TestServiceFindings(t *testing.T) {
 			"CM010 error comfyctl.yaml:7:13 model file `./x.safetensors` is not there",
 			"CM009 warning comfyctl.yaml:8:5 model `loras/a.pt` has no `source`",
 			"CM002 warning comfyctl.yaml:8:5 model `loras/a.pt` is listed but never used",
-			"CM004 warning comfyctl.yaml:8:11 model `loras/a.pt` is in a pickle format",
-			"CM001 error w.json:4:72 the workflow needs a model that `models:` does not list"}},
+			"CM004 warning comfyctl.yaml:8:11 model `loras/a.pt` is in a pickle format"}},
 		{"another release", strings.Replace(in("p: 6.text"), "v0.3.64", "v0.3.70", 1), []string{
 			"CW101 note comfyctl.yaml:3:10 node classes of ComfyUI v0.3.70 are not built in; checked against v0.3.64"}},
 		{"inferred", start, []string{"CY110 note comfyctl.yaml:2:1 8 inputs are inferred from w.json"}},

@@ -121,9 +121,13 @@ func (p *parser) node(g *Graph, m jsonpos.Member) *Node {
 		n.HasInputs, n.InputsSpan = true, p.loc.Span(inputs.Start, inputs.End)
 		p.inputs(n, inputs)
 	} else if n.Class != "" {
-		p.add(diag.Diagnostic{Code: "CW007", Severity: diag.SeverityWarning,
+		d := diag.Diagnostic{Code: "CW007", Severity: diag.SeverityWarning,
 			Message: "node `" + n.ID + "` has no `inputs`", Label: "ComfyUI can stop working for good on such a node",
-			Help: "add \"inputs\": {}; comfyctl packs it like that", Pointer: n.Pointer, Node: n.Ref()}, m.KeyStart, m.KeyEnd)
+			Help: "add \"inputs\": {}; comfyctl packs it like that", Pointer: n.Pointer, Node: n.Ref()}
+		if inputs == nil {
+			d.Fix = &diag.Fix{Title: "add an empty `inputs`", Safe: true, Edits: []diag.Edit{{Start: class.End, End: class.End, Text: `, "inputs": {}`}}}
+		}
+		p.add(d, m.KeyStart, m.KeyEnd)
 	}
 	n.Span = p.loc.Span(m.Val.Start, m.Val.End)
 	return n
