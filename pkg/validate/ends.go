@@ -44,7 +44,9 @@ func (c *checker) outputs() {
 // idle reports nodes that feed no output. Where a link is missing or cannot be
 // followed that is the cause, and it has been said.
 func (c *checker) idle() {
-	broken := func(d diag.Diagnostic) bool { return slices.Contains([]string{"CW004", "CW010", "CW011", "CW103"}, d.Code) }
+	broken := func(d diag.Diagnostic) bool {
+		return slices.Contains([]string{"CW004", "CW010", "CW011", "CW103"}, d.Code)
+	}
 	if len(c.ends) == 0 || slices.ContainsFunc(c.list, broken) {
 		return
 	}
