@@ -389,6 +389,16 @@ func (r *run) once(id string, class *catalog.Class, args map[string]any) (output
 		}
 	}()
 	c := &call{r: r, id: id, class: class, args: args, key: r.key(id)}
+	if before := r.c.o.Before; before != nil {
+		v := Visit{Prompt: r.it.id, Node: id, Class: class.Name, Interrupted: r.interrupted,
+			Text: func(input string) string { return c.text(input, "") }}
+		if f := before(v); f != nil {
+			return nil, nil, raise(f.Type, f.Message)
+		}
+		if r.broke {
+			return nil, nil, nil
+		}
+	}
 	if f, ok := r.c.nodes[class.Name]; ok {
 		return f(c)
 	}

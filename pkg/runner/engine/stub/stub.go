@@ -33,6 +33,25 @@ type Options struct {
 	ModelFiles map[string][]string
 	// Classes are node classes besides those of the release.
 	Classes *catalog.Catalog
+	// Wrap stands around the HTTP handler, and Before is called before a node
+	// runs; faults are put there. Nil does nothing.
+	Wrap   func(http.Handler) http.Handler
+	Before func(Visit) *Fault
+}
+
+// Visit is a node that is about to run.
+type Visit struct {
+	Prompt, Node, Class string
+	// Text is the value of an input as text.
+	Text func(input string) string
+	// Interrupted reports whether the prompt is to stop.
+	Interrupted func() bool
+}
+
+// Fault is what a node raises instead of running.
+type Fault struct {
+	Type    string // of the exception, such as torch.OutOfMemoryError
+	Message string
 }
 
 // Stub is an engine.Process that runs inside this one.
@@ -111,7 +130,11 @@ func (s *Stub) Start(ctx context.Context) error {
 		return fmt.Errorf("starting the stub engine: %w", err)
 	}
 	c := newCore(s.o, s.cat)
-	srv := &http.Server{Handler: c.handler(), ReadHeaderTimeout: 10 * time.Second}
+	h := c.handler()
+	if s.o.Wrap != nil {
+		h = s.o.Wrap(h)
+	}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
 	s.url, s.srv, s.core, s.err = "http://"+l.Addr().String(), srv, c, nil
 	done := make(chan struct{})
 	s.done = done
