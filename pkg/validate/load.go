@@ -81,6 +81,7 @@ func Load(ctx context.Context, o Options) (*Plan, []diag.Diagnostic, error) {
 	l.names()
 	l.paths()
 	l.packs()
+	l.gpu()
 	l.access()
 	l.locked()
 	return l.plan, l.finish(), nil
