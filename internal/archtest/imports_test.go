@@ -42,6 +42,7 @@ var below = map[string][]string{
 	"pack":      {"lock", "validate", "infer", "hardware", "workflow", "catalog", "service"},
 	"deploy":    {"pack", "lock", "validate", "infer", "hardware", "workflow", "catalog", "service"},
 	"runner":    {"workflow", "catalog"},
+	"online":    {"validate", "infer", "hardware", "workflow", "catalog", "service"},
 	"graphview": {"workflow", "catalog"},
 }
 

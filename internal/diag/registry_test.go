@@ -13,7 +13,7 @@ import (
 
 var update = flag.Bool("update", false, "add new ids to the golden list")
 
-var quotedID = regexp.MustCompile(`"(C[YWMNSLD]\d{3})"`)
+var quotedID = regexp.MustCompile(`"(C[YWMNSLDO]\d{3})"`)
 
 // Every id that the source gives a finding is in the catalogue, and every one
 // of the catalogue is given by the source.

@@ -12,6 +12,8 @@ type Rule struct {
 	Level Severity
 	// CI is the level in a pipeline, where it differs.
 	CI Severity
+	// Online is set for rules that only the network decides: `validate --online`.
+	Online bool
 	// Title is the rule in one line, lower case.
 	Title string
 	// Server lists the ComfyUI error types that it foresees, if any.
@@ -49,7 +51,7 @@ type index struct {
 }
 
 var catalogue = sync.OnceValue(func() index {
-	list := slices.Concat(serviceRules, graphRules, modelRules, packRules)
+	list := slices.Concat(serviceRules, graphRules, modelRules, packRules, onlineRules)
 	slices.SortFunc(list, func(a, b Rule) int { return strings.Compare(a.ID, b.ID) })
 	at := make(map[string]int, len(list))
 	for i, r := range list {

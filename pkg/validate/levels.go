@@ -27,8 +27,29 @@ func (l *loader) levels() {
 		}
 		level[c.Name] = diag.Severity(c.Level)
 	}
-	hit := make([]bool, len(s.Ignores))
-	kept := l.list[:0]
+	hit := l.silence(level)
+	for i, ig := range s.Ignores {
+		if r, _ := diag.Lookup(ig.Code); r.Online {
+			continue // it may silence something when the network is asked
+		}
+		if !hit[i] && level["CY012"] != diag.SeverityOff {
+			d := diag.Diagnostic{Code: "CY012", Severity: diag.SeverityWarning, Span: ig.Span, Message: "this ignore silences nothing",
+				Label: "`" + ig.Code + "` does not occur on line " + itoa(ig.Line), Help: "remove the comment"}
+			if set, ok := level["CY012"]; ok {
+				d.Severity = set
+			}
+			l.list = append(l.list, d)
+		}
+	}
+	l.strict()
+}
+
+// silence gives findings their levels and drops those that are off or ignored.
+// It tells which ignores did something.
+func (l *loader) silence(level map[string]diag.Severity) (hit []bool) {
+	s := l.plan.Service
+	hit = make([]bool, len(s.Ignores))
+	var kept []diag.Diagnostic
 	for _, d := range l.list {
 		ignored := false
 		for i, ig := range s.Ignores {
@@ -44,17 +65,7 @@ func (l *loader) levels() {
 		}
 	}
 	l.list = kept
-	for i, ig := range s.Ignores {
-		if !hit[i] && level["CY012"] != diag.SeverityOff {
-			d := diag.Diagnostic{Code: "CY012", Severity: diag.SeverityWarning, Span: ig.Span, Message: "this ignore silences nothing",
-				Label: "`" + ig.Code + "` does not occur on line " + itoa(ig.Line), Help: "remove the comment"}
-			if set, ok := level["CY012"]; ok {
-				d.Severity = set
-			}
-			l.list = append(l.list, d)
-		}
-	}
-	l.strict()
+	return hit
 }
 
 func (l *loader) strict() {
