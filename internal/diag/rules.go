@@ -24,14 +24,6 @@ type Rule struct {
 	Bad, Good, Mend string
 }
 
-// In is the rule's level, in a pipeline or not.
-func (r *Rule) In(ci bool) Severity {
-	if ci && r.CI != "" {
-		return r.CI
-	}
-	return r.Level
-}
-
 // Rules lists every rule, by id.
 func Rules() []Rule { return slices.Clone(catalogue().list) }
 

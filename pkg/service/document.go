@@ -19,6 +19,8 @@ type document struct {
 	src   map[string][]byte
 	files map[*yaml.Node]string
 	found []diag.Diagnostic
+	// texts are where quoted and block texts lie, by file.
+	texts map[string][][2]int
 }
 
 type pair struct{ key, value *yaml.Node }
@@ -227,6 +229,7 @@ func (d *document) read(file string, src []byte) *yaml.Node {
 		return nil
 	}
 	d.own(&doc, file)
+	d.noteTexts(file, &doc)
 	var second yaml.Node
 	if dec.Decode(&second) == nil {
 		d.files[&second] = file

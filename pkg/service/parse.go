@@ -30,7 +30,7 @@ type Options struct {
 // Parse reads a service file strictly. Every problem is found at once; the
 // Service is nil only where the YAML cannot be read at all.
 func Parse(file string, src []byte, o Options) (*Service, []diag.Diagnostic) {
-	doc := &document{main: file, src: map[string][]byte{}, files: map[*yaml.Node]string{}}
+	doc := &document{main: file, src: map[string][]byte{}, files: map[*yaml.Node]string{}, texts: map[string][][2]int{}}
 	root := doc.read(file, src)
 	if root == nil {
 		return nil, doc.found
@@ -44,7 +44,7 @@ func Parse(file string, src []byte, o Options) (*Service, []diag.Diagnostic) {
 	d.mapping(root, reflect.ValueOf(s).Elem(), "")
 	d.whole(root, s, o.Version)
 	s.places = d.places
-	s.Ignores = ignores(file, doc.src[file])
+	s.Ignores = doc.ignores()
 	return s, doc.found
 }
 
@@ -221,27 +221,4 @@ func (d *document) expand(n *yaml.Node, lookup func(string) (string, bool), seen
 			}
 		}
 	}
-}
-
-var ignoreForm = regexp.MustCompile(`#\s*comfyctl:\s*ignore\s+([A-Z]{2}\d{3})(?:\s+-\s*(.*))?`)
-
-// ignores finds the comments that silence a rule.
-func ignores(file string, src []byte) []Ignore {
-	var list []Ignore
-	offset := 0
-	for i, line := range strings.SplitAfter(string(src), "\n") {
-		if m := ignoreForm.FindStringSubmatchIndex(line); m != nil {
-			ig := Ignore{Code: line[m[2]:m[3]], Line: i + 1}
-			if m[4] >= 0 {
-				ig.Reason = strings.TrimSpace(line[m[4]:m[5]])
-			}
-			if strings.TrimSpace(line[:m[0]]) == "" {
-				ig.Line++
-			}
-			ig.Span = diag.Span{File: file, Start: diag.At(src, offset+m[0]), End: diag.At(src, offset+len(strings.TrimRight(line, "\r\n")))}
-			list = append(list, ig)
-		}
-		offset += len(line)
-	}
-	return list
 }

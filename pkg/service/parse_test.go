@@ -156,13 +156,6 @@ func TestVariables(t *testing.T) {
 	}
 }
 
-func TestIgnores(t *testing.T) {
-	s, _ := Parse("f", []byte("name: a\n# comfyctl: ignore CM004 - trusted file\nworkflow: w # comfyctl: ignore CY011\n"), Options{})
-	if len(s.Ignores) != 2 || s.Ignores[0].Line != 3 || s.Ignores[0].Reason != "trusted file" || s.Ignores[1].Line != 3 {
-		t.Errorf("%+v", s.Ignores)
-	}
-}
-
 func TestFind(t *testing.T) {
 	dir := t.TempDir()
 	_ = os.MkdirAll(dir+"/a/b", 0o755)

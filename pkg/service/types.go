@@ -68,13 +68,16 @@ type Level struct {
 	Level string `yaml:"level" enum:"error|warning|note|off" desc:"error, warning, note or off"`
 }
 
-// Ignore is a comment `# comfyctl: ignore CODE - reason`; it silences the rule
-// on the line that it ends, or on the next one where it stands alone.
+// Ignore is a comment `# comfyctl: ignore CODE, CODE - reason`; it silences the
+// rules on the line that it ends, or on the next one that is no comment where it
+// stands alone. Each code is an Ignore of its own.
 type Ignore struct {
+	// Code is as written, in upper case; empty where the comment has none.
 	Code   string
 	Reason string
-	// Line is the line that is silenced.
+	// Line is the line that is silenced, in Span.File.
 	Line int
+	// Span is the comment, File included.
 	Span diag.Span
 }
 

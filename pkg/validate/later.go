@@ -6,13 +6,6 @@ import "github.com/comfyctl/comfyctl/internal/diag"
 // made after Load, such as those of the network.
 func (p *Plan) Later(list []diag.Diagnostic, strict bool) []diag.Diagnostic {
 	l := &loader{o: Options{Strict: strict}, plan: p, list: list}
-	if p.Service != nil {
-		level := map[string]diag.Severity{}
-		for _, c := range p.Service.Checks {
-			level[c.Name] = diag.Severity(c.Level)
-		}
-		l.silence(level)
-	}
-	l.strict()
+	l.silence(l.checks())
 	return l.list
 }
