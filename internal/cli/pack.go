@@ -277,5 +277,9 @@ func (a *App) registry() registry.Client {
 	if dir == "" {
 		dir = filepath.Join(a.env["HOME"], ".docker")
 	}
-	return registry.Client{ConfigDir: dir}
+	c := registry.Client{ConfigDir: dir}
+	if cache, err := a.cacheDir(); err == nil {
+		c.Sessions = filepath.Join(cache, "uploads")
+	}
+	return c
 }

@@ -87,6 +87,41 @@ func (a *Archive) Entries() int { return a.count }
 // size by now is an error.
 func (a *Archive) Reader() io.ReadCloser { return &reader{parts: a.parts} }
 
+// ReaderAt streams the tar from an offset in bytes on; files before it are not
+// opened.
+func (a *Archive) ReaderAt(offset int64) (io.ReadCloser, error) {
+	if offset < 0 || offset > a.size {
+		return nil, fmt.Errorf("reading a layer: there is no byte %d in its %d", offset, a.size)
+	}
+	r := &reader{parts: a.parts}
+	for len(r.parts) > 0 && offset >= r.parts[0].size {
+		offset -= r.parts[0].size
+		r.parts = r.parts[1:]
+	}
+	if offset == 0 {
+		return r, nil
+	}
+	if err := r.next(); err != nil {
+		return nil, err
+	}
+	if err := skip(r.cur, offset); err != nil {
+		_ = r.Close()
+		return nil, fmt.Errorf("packing /%s: %w", r.parts[0].name, err)
+	}
+	r.left -= offset
+	return r, nil
+}
+
+// skip moves n bytes on, without reading them where that is possible.
+func skip(r io.Reader, n int64) error {
+	if s, ok := r.(io.Seeker); ok {
+		_, err := s.Seek(n, io.SeekCurrent)
+		return err
+	}
+	_, err := io.CopyN(io.Discard, r, n)
+	return err
+}
+
 type reader struct {
 	parts []part
 	cur   io.Reader

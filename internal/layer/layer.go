@@ -54,6 +54,9 @@ func (l *Raw) DiffID() (v1.Hash, error) { return l.digest, nil }
 // Compressed is the tar: nothing compresses it.
 func (l *Raw) Compressed() (io.ReadCloser, error) { return l.archive.Reader(), nil }
 
+// CompressedAt is the tar from an offset in bytes on.
+func (l *Raw) CompressedAt(offset int64) (io.ReadCloser, error) { return l.archive.ReaderAt(offset) }
+
 // Uncompressed is the tar.
 func (l *Raw) Uncompressed() (io.ReadCloser, error) { return l.archive.Reader(), nil }
 
@@ -136,6 +139,19 @@ func (l *Zipped) DiffID() (v1.Hash, error) { return l.diffID, nil }
 
 // Compressed bytes from the store.
 func (l *Zipped) Compressed() (io.ReadCloser, error) { return l.store.Open(l.digest.Hex) }
+
+// CompressedAt is the stored bytes from an offset on.
+func (l *Zipped) CompressedAt(offset int64) (io.ReadCloser, error) {
+	f, err := l.store.Open(l.digest.Hex)
+	if err != nil {
+		return nil, err
+	}
+	if err := skip(f, offset); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("reading a layer: %w", err)
+	}
+	return f, nil
+}
 
 // Uncompressed is the tar inside.
 func (l *Zipped) Uncompressed() (io.ReadCloser, error) {

@@ -273,3 +273,38 @@ func mustRead(t *testing.T, r io.ReadCloser) []byte {
 	}
 	return b
 }
+
+// An upload goes on from any byte of a layer.
+func TestReadFromTheMiddle(t *testing.T) {
+	open := func(s string) func() (io.ReadCloser, error) {
+		return func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(s)), nil }
+	}
+	a, err := NewArchive([]Entry{
+		{Name: "opt/a", Mode: ModeFile, Size: 700, Open: open(strings.Repeat("a", 700))},
+		{Name: "opt/empty", Mode: ModeFile},
+		{Name: "opt/z", Mode: ModeFile, Size: 512, Open: open(strings.Repeat("z", 512))},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := a.Reader()
+	defer r.Close()
+	all, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := int64(0); at <= a.Size(); at += 41 {
+		r, err := a.ReaderAt(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(r)
+		if err != nil || !bytes.Equal(got, all[at:]) {
+			t.Fatalf("from byte %d: %d bytes, %v; want %d", at, len(got), err, len(all)-int(at))
+		}
+		_ = r.Close()
+	}
+	if _, err := a.ReaderAt(a.Size() + 1); err == nil {
+		t.Error("read behind the end")
+	}
+}

@@ -27,6 +27,11 @@ type Client struct {
 	ConfigDir string
 	// Transport sends the requests; nil means a plain one.
 	Transport http.RoundTripper
+	// Sessions is a folder that remembers unfinished uploads between runs;
+	// without it a push that was killed begins its open blobs anew.
+	Sessions string
+
+	tuning *tuning // nil means usual
 }
 
 // Parse reads a reference such as ghcr.io/acme/portrait:1.0. Without a tag it
@@ -94,54 +99,6 @@ func (c Client) options(ctx context.Context) []remote.Option {
 	return o
 }
 
-// Push sends an image: blobs that the registry has are skipped, those of
-// another repository of it are mounted. Progress gets bytes done and to do,
-// skipped ones included. The result is the reference by digest.
-func (c Client) Push(ctx context.Context, ref name.Reference, img v1.Image, progress func(done, total int64)) (string, error) {
-	digest, err := img.Digest()
-	if err != nil {
-		return "", err
-	}
-	total, err := pushSize(img)
-	if err != nil {
-		return "", err
-	}
-	updates := make(chan v1.Update, 64)
-	finished := make(chan struct{})
-	go func() {
-		defer close(finished)
-		for u := range updates {
-			if u.Error == nil && progress != nil {
-				progress(min(u.Complete, total), total)
-			}
-		}
-	}()
-	// Write closes the channel whatever happens, since its options are valid.
-	err = remote.Write(ref, img, append(c.options(ctx), remote.WithProgress(updates))...)
-	<-finished
-	if err != nil {
-		return "", c.explain(ctx, ref, "sending", err)
-	}
-	return ref.Context().Digest(digest.String()).String(), nil
-}
-
-// pushSize is how many bytes an image has in a registry.
-func pushSize(img v1.Image) (int64, error) {
-	m, err := img.Manifest()
-	if err != nil {
-		return 0, err
-	}
-	total, err := img.Size()
-	if err != nil {
-		return 0, err
-	}
-	total += m.Config.Size
-	for _, l := range m.Layers {
-		total += l.Size
-	}
-	return total, nil
-}
-
 // Tag gives an image that was sent another tag.
 func (c Client) Tag(ctx context.Context, ref name.Tag, img v1.Image) error {
 	if err := remote.Tag(ref, img, c.options(ctx)...); err != nil {
@@ -172,6 +129,9 @@ func (c Client) explain(ctx context.Context, ref name.Reference, act string, err
 	switch {
 	case errors.As(err, &t) && (t.StatusCode == http.StatusUnauthorized || t.StatusCode == http.StatusForbidden):
 		return c.refused(ref, host, err)
+	case errors.As(err, &t) && t.StatusCode == http.StatusNotFound && act == "sending" && t.Request != nil && t.Request.Method == http.MethodPost:
+		return &diag.Error{Code: "repository_not_found", Class: diag.ClassFailed, Err: err,
+			Message: fmt.Sprintf("%s has no repository %s", host, ref.Context().RepositoryStr()), Help: "make it there first, or check its name and your rights"}
 	case errors.As(err, &t) && t.StatusCode == http.StatusNotFound:
 		return &diag.Error{Code: "image_not_found", Class: diag.ClassFailed, Err: err, Message: fmt.Sprintf("%s is not in the registry %s", ref, host), Help: "check name and tag"}
 	case errors.As(err, &t):

@@ -16,7 +16,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/random"
+	ggcrrandom "github.com/google/go-containerregistry/pkg/v1/random"
 	"go.uber.org/goleak"
 
 	"github.com/comfyctl/comfyctl/internal/diag"
@@ -47,7 +47,7 @@ func TestPush(t *testing.T) {
 		}
 		return true
 	})
-	img, err := random.Image(100_000, 3)
+	img, err := ggcrrandom.Image(100_000, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestPush(t *testing.T) {
 		t.Fatal(err)
 	}
 	var done, total int64
-	got, err := c.Push(t.Context(), ref, img, func(d, n int64) { done, total = d, n })
+	got, err := c.Push(t.Context(), ref, img, func(p Progress) { done, total = p.Done, p.Total })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestRefusals(t *testing.T) {
 			return false
 		}
 	}
-	img, err := random.Image(10, 1)
+	img, err := ggcrrandom.Image(10, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestStoredLoginIsSent(t *testing.T) {
 	if err := os.WriteFile(c.ConfigFile(), []byte(b), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	img, err := random.Image(10, 1)
+	img, err := ggcrrandom.Image(10, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestStoredLoginIsSent(t *testing.T) {
 }
 
 func TestUnreachableAndUnreadable(t *testing.T) {
-	img, err := random.Image(10, 1)
+	img, err := ggcrrandom.Image(10, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/docker/go-units"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -31,9 +32,10 @@ func (r Registry) Publish(ctx context.Context, img v1.Image) (string, error) {
 		return "", err
 	}
 	rep := reporter(r.Progress, "push", 0)
-	ref, err := r.Client.Push(ctx, tags[0], img, func(done, total int64) {
-		rep.e.Total = total
-		rep.add(done - rep.e.Done)
+	ref, err := r.Client.Push(ctx, tags[0], img, func(p registry.Progress) {
+		rep.e.Total = p.Total
+		rep.e.Text = fmt.Sprintf("%s of %s to send", units.HumanSize(float64(p.Sending)), units.HumanSize(float64(p.Total)))
+		rep.add(p.Done - rep.e.Done)
 	})
 	if err != nil {
 		return "", err
