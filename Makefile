@@ -61,6 +61,10 @@ e2e: ## Draw real pictures with real ComfyUI on the CPU: COMFYUI_SOURCE=DIR[,DIR
 e2e-gpu: ## The same where a GPU is at hand.
 	e2e/run.sh --gpu
 
+.PHONY: kill
+kill: ## Kill runner and engine at random under a client: COMFY_KILL_JOBS, COMFY_KILL_RUNS, COMFY_KILL_SEED.
+	COMFY_KILL_JOBS=$${COMFY_KILL_JOBS:-1000} $(GO) test -count=1 -v -timeout 3h -run TestKill ./pkg/runner/faults
+
 .PHONY: bench
 bench: ## Measure pack and runner beside their alternatives; prints ratios.
 	bench/run.sh

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"time"
@@ -155,6 +156,8 @@ func (a *API) submit(w http.ResponseWriter, r *http.Request, rec *jobs.Record, k
 func (a *API) notReady() *problem.Problem {
 	st := a.c.Executor.Status()
 	switch {
+	case st.Stage == engine.StageUnfit:
+		return problem.New("not_ready", "the engine lacks what the workflows need").After(30 * time.Second).WithHint("the operator finds what at /readyz")
 	case st.Stage == engine.StageFailed:
 		return problem.New("not_ready", "the engine cannot be started").After(30 * time.Second).WithHint("the operator finds the reason at /readyz")
 	case !a.open():
@@ -166,7 +169,7 @@ func (a *API) notReady() *problem.Problem {
 func (a *API) refusal(err error) *problem.Problem {
 	switch {
 	case errors.Is(err, jobs.ErrFull):
-		return problem.New("queue_full", "the queue is full").After(10 * time.Second)
+		return problem.New("queue_full", "the queue is full").After(a.later())
 	case errors.Is(err, jobs.ErrDraining):
 		return problem.New("draining", "the runner is shutting down").After(30 * time.Second)
 	case errors.Is(err, jobs.ErrNoRoom):
@@ -177,6 +180,19 @@ func (a *API) refusal(err error) *problem.Problem {
 		return problem.New("idempotency_conflict", err.Error())
 	}
 	return problem.New("internal", err.Error())
+}
+
+// later is when the queue may have room again: when half of what waits has run,
+// by what jobs took so far, with a fifth of chance in it so that callers do not
+// come back in step.
+func (a *API) later() time.Duration {
+	waiting, _ := a.c.Queue.Depth()
+	each := 2 * time.Second
+	if d := a.measured.mean(); d > 0 {
+		each = d
+	}
+	wait := time.Duration(float64(each) * float64(max(waiting/2, 1)) * (0.8 + 0.4*rand.Float64())) //nolint:gosec // no secret
+	return min(max(wait, time.Second), 5*time.Minute)
 }
 
 // Sample is a job of the first workflow with its defaults and examples.

@@ -3,6 +3,7 @@ package api
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/comfyctl/comfyctl/pkg/runner/jobs"
 )
@@ -28,6 +29,23 @@ func (m *measured) add(j *jobs.Job) {
 	}
 	list := append(m.run[j.Workflow], j.Timings.RunMS)
 	m.run[j.Workflow] = list[max(0, len(list)-keepMeasured):]
+}
+
+// mean is how long a job took, over all workflows; 0 where nothing was
+// measured.
+func (m *measured) mean() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var sum, n int64
+	for _, list := range m.run {
+		for _, ms := range list {
+			sum, n = sum+ms, n+1
+		}
+	}
+	if n == 0 {
+		return 0
+	}
+	return time.Duration(max(sum/n, 1)) * time.Millisecond
 }
 
 // duration is what was measured of a workflow since the start.

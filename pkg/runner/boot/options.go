@@ -29,6 +29,9 @@ type Options struct {
 	// Backoff is the first pause before the engine is started again and before a
 	// job's second attempt; later ones double it. 0 means half a second.
 	Backoff time.Duration
+	// CancelTimeout is how long an interrupted prompt may go on before the engine
+	// itself is started again; 0 means half a minute.
+	CancelTimeout time.Duration
 	// ImageDigest is the release named in replies.
 	ImageDigest string
 	// Version is this program's own.

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
+	"github.com/comfyctl/comfyctl/pkg/contract"
 	"github.com/comfyctl/comfyctl/pkg/runner"
 	"github.com/comfyctl/comfyctl/pkg/runner/engine/comfy"
+	"github.com/comfyctl/comfyctl/pkg/runner/prompt"
 	"github.com/comfyctl/comfyctl/pkg/runner/web"
 )
 
@@ -28,7 +32,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	sup := comfy.NewSupervisor(proc, comfy.Options{
-		Log: o.Log, Folders: folders, Backoff: o.Backoff,
+		Log: o.Log, Folders: folders, Backoff: o.Backoff, CancelTimeout: o.CancelTimeout, Classes: classes(o.Contract),
 		StartTimeout: time.Duration(o.Contract.Runner.Timeouts.StartMS) * time.Millisecond,
 	})
 	srv, err := runner.New(ctx, runner.Config{
@@ -90,6 +94,19 @@ func follow(ctx context.Context, o Options, srv *runner.Server) {
 			}
 		}
 	}
+}
+
+// classes are the node classes of all workflows, in order.
+func classes(c *contract.Contract) []string {
+	found := map[string]bool{}
+	for i := range c.Workflows {
+		// A graph that cannot be read is the server's to complain of.
+		graph, _ := prompt.Decode(c.Workflows[i].Graph)
+		for _, n := range graph {
+			found[n.ClassType] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
 }
 
 func inputFolder(f *comfy.Folders) string {

@@ -122,12 +122,14 @@ type Output struct {
 // Stage is how far an engine has come.
 type Stage string
 
-// The stages. Failed means that it is not tried again.
+// The stages. Unfit means that the engine answers and lacks what the workflows
+// need; Failed that it is not tried again.
 const (
 	StageStopped  Stage = "stopped"
 	StageStarting Stage = "starting"
 	StageReady    Stage = "ready"
 	StageBackoff  Stage = "backoff"
+	StageUnfit    Stage = "unfit"
 	StageFailed   Stage = "failed"
 )
 

@@ -67,7 +67,9 @@ func beEngine(args []string) int {
 		if c.has("stubborn") {
 			select {}
 		}
-		_ = s.Stop(context.Background())
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		defer cancel()
+		_ = s.Stop(ctx)
 	case <-s.Done():
 	}
 	return 0

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 // runnerSettings are handed to the process as JSON.
 type runnerSettings struct {
 	Contract, State, Listen, EngineURL string
-	Backoff                            time.Duration
+	Backoff, CancelTimeout             time.Duration
 }
 
 const settingsVariable = "COMFY_FAULTS_RUNNER"
@@ -64,7 +64,7 @@ func beRunner() int {
 			return err
 		}
 		env := append(os.Environ(), role+"=engine")
-		return boot.Run(ctx, boot.Options{Contract: c, StateDir: s.State, API: l, EngineURL: s.EngineURL, Backoff: s.Backoff, Environ: env, Log: log, Auth: "off"})
+		return boot.Run(ctx, boot.Options{Contract: c, StateDir: s.State, API: l, EngineURL: s.EngineURL, Backoff: s.Backoff, CancelTimeout: s.CancelTimeout, Environ: env, Log: log, Auth: "off"})
 	}()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)

@@ -26,6 +26,15 @@ func (q *Queue) broke(ctx context.Context, a *active, err error) {
 		q.finish(ctx, a, conclusion{status: Canceled, also: q.spent(a)})
 	case errors.Is(cause, ErrDraining):
 		q.putBack(ctx, a)
+	case errors.Is(err, engine.ErrNotReady):
+		// Nothing was sent, so this was no attempt.
+		a.away++
+		at := time.Now().Add(q.pause(a.away))
+		q.retry(ctx, a, at, warning{"waiting", "the engine cannot take the job: " + err.Error()}, func(r *Record) {
+			if !a.resume {
+				r.Job.Attempts--
+			}
+		})
 	case q.transient(a.rec, err) && a.rec.Job.Attempts <= q.retries(a.rec):
 		at := time.Now().Add(q.pause(a.rec.Job.Attempts))
 		q.retry(ctx, a, at, warning{"retrying", "the attempt broke off; the job is run again: " + err.Error()}, nil)
@@ -65,7 +74,7 @@ func (q *Queue) forget(ctx context.Context, a *active) {
 // stays so.
 func (q *Queue) transient(r *Record, err error) bool {
 	crash := errors.Is(err, engine.ErrLost) || errors.Is(err, engine.ErrStalled) || errors.Is(err, errPanicked)
-	away := errors.Is(err, engine.ErrNotReady) || errors.Is(err, engine.ErrUnreachable)
+	away := errors.Is(err, engine.ErrUnreachable)
 	if p := &r.Work.Policy; p.OnCrash != p.OnDisconnect {
 		return crash && p.OnCrash || away && p.OnDisconnect
 	}
@@ -131,7 +140,9 @@ func (q *Queue) waitAgain(ctx context.Context, a *active, at time.Time) {
 	defer q.mu.Unlock()
 	canceled := errors.Is(context.Cause(ctx), errCanceled)
 	lease := q.unhold(a)
-	a.resume, a.since = false, time.Now()
+	if a.resume = false; a.away == 0 {
+		a.since = time.Now()
+	}
 	t := a.ticket()
 	if t.NotBefore = at; canceled {
 		t.NotBefore = time.Time{}
@@ -225,7 +236,7 @@ func (q *Queue) explain(r *Record, err error) (*problem.Problem, []string) {
 		return refusedProblem(r, refused), nil
 	case errors.As(err, &own):
 		return own, nil
-	case errors.Is(err, engine.ErrLost), errors.Is(err, engine.ErrNotReady), errors.Is(err, engine.ErrUnreachable):
+	case errors.Is(err, engine.ErrLost), errors.Is(err, engine.ErrUnreachable):
 		return problem.New("engine_lost", "the engine or the runner stopped while the job ran, "+attempts(r.Job.Attempts)), nil
 	case errors.Is(err, engine.ErrStalled):
 		return problem.New("engine_stalled", fmt.Sprintf("the engine made no progress for %s, %s", q.stall(&r.Work), attempts(r.Job.Attempts))), nil

@@ -101,6 +101,8 @@ type active struct {
 	// since is when it began to wait, began its attempt, stored when its
 	// progress was last stored.
 	since, began, stored time.Time
+	// away counts how often in a row the engine could not take it.
+	away int
 	// life is the engine's count of restarts when it gave the result; -1 for
 	// one of an earlier life of the runner.
 	life int

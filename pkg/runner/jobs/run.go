@@ -169,6 +169,9 @@ func (q *Queue) drive(ctx context.Context, a *active) {
 			break
 		}
 		res, err := q.bounded(ctx, a)
+		if !errors.Is(err, engine.ErrNotReady) {
+			a.away = 0
+		}
 		if err == nil {
 			q.keepResult(ctx, a, res)
 			break

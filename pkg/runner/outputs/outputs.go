@@ -195,6 +195,13 @@ func describe(tmp *os.File, out *jobs.Output, o engine.Output, want jobs.Convers
 	kind := Kind{ContentType: "text/plain; charset=utf-8", Type: "text", Ext: ".txt"}
 	if o.File != nil {
 		kind = Sniff(head[:n], out.Filename)
+		st, err := tmp.Stat()
+		if err != nil {
+			return err
+		}
+		if err := whole(tmp, kind, st.Size()); err != nil {
+			return err
+		}
 		was := kind
 		if kind, err = convert(tmp, kind, o.Animated, want); err != nil {
 			return err

@@ -152,7 +152,7 @@ func TestConversions(t *testing.T) {
 		{"nothing to strip", "a.png", asPNG(t), jobs.Conversion{Strip: true}, false, "image/png", true},
 		{"moving", "a.png", asPNG(t), jobs.Conversion{Format: "jpeg"}, true, "image/png", true},
 		{"gif", "a.gif", gifBytes, jobs.Conversion{Format: "png"}, false, "image/gif", true},
-		{"no picture", "a.wav", []byte("RIFF....WAVE"), jobs.Conversion{Format: "png", Strip: true}, false, "audio/wav", true},
+		{"no picture", "a.wav", []byte("RIFF\x04\x00\x00\x00WAVE"), jobs.Conversion{Format: "png", Strip: true}, false, "audio/wav", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			o := file("1", tt.file, "output")

@@ -109,6 +109,7 @@ func (p *command) Start(ctx context.Context) error {
 func (p *command) run(cmd *exec.Cmd, started chan<- error, done chan struct{}) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	kills := oomKills(p.c.MemoryEvents)
 	err := cmd.Start()
 	started <- err
 	if err != nil {
@@ -118,6 +119,9 @@ func (p *command) run(cmd *exec.Cmd, started chan<- error, done chan struct{}) {
 	killGroup(cmd.Process.Pid)
 	p.log.flush()
 	end := &exitError{code: cmd.ProcessState.ExitCode(), text: cmd.ProcessState.String()}
+	if now := oomKills(p.c.MemoryEvents); end.code == -1 && now > kills {
+		end.text += ", for the kernel's want of memory: the machine or container is too small"
+	}
 	if err != nil && !errors.As(err, new(*exec.ExitError)) && !errors.Is(err, exec.ErrWaitDelay) {
 		end.text += ": " + err.Error()
 	}

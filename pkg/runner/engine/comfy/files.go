@@ -185,7 +185,9 @@ func (f *Folders) remove(files []engine.File) error {
 		if err := root.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("removing an output: %w", err))
 		}
-		for d := filepath.Dir(p); d != "."; d = filepath.Dir(d) {
+		// The outermost folder stays: the engine may be about to make the next
+		// prompt's folder in it.
+		for d := filepath.Dir(p); filepath.Dir(d) != "."; d = filepath.Dir(d) {
 			// Fails while others still use the folder.
 			if root.Remove(d) != nil {
 				break
@@ -248,7 +250,7 @@ func (c *client) upload(ctx context.Context, subfolder, name string, r io.Reader
 	req.Header.Set("Content-Type", form.FormDataContentType())
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return "", fmt.Errorf("uploading an input: %w", err)
+		return "", fmt.Errorf("uploading an input: %w: %w", engine.ErrUnreachable, err)
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
@@ -277,10 +279,10 @@ func (c *client) view(ctx context.Context, f engine.File) (io.ReadCloser, error)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("reading an output: %w", err)
+		return nil, fmt.Errorf("reading an output: %w: %w", engine.ErrUnreachable, err)
 	}
 	if resp.StatusCode == http.StatusOK {
-		return resp.Body, nil
+		return &body{resp.Body}, nil
 	}
 	defer resp.Body.Close()
 	b, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
@@ -288,4 +290,16 @@ func (c *client) view(ctx context.Context, f engine.File) (io.ReadCloser, error)
 		return nil, fmt.Errorf("reading an output: %w", fs.ErrNotExist)
 	}
 	return nil, fmt.Errorf("reading an output: %w", &statusError{resp.StatusCode, excerpt(b)})
+}
+
+// body is what a file is read from; what breaks on the way is not the file's
+// fault.
+type body struct{ io.ReadCloser }
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = fmt.Errorf("%w: %w", engine.ErrUnreachable, err)
+	}
+	return n, err
 }

@@ -26,6 +26,19 @@ type Folders struct {
 	User string
 }
 
+// make makes the folders that are missing.
+func (f *Folders) make() error {
+	for _, dir := range []string{f.Input, f.Output, f.Temp, f.User} {
+		if dir == "" {
+			continue
+		}
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("making an engine folder: %w", err)
+		}
+	}
+	return nil
+}
+
 // CommandConfig says how ComfyUI is started as a child process.
 type CommandConfig struct {
 	// Python is the interpreter; empty means python3 from the search path.
@@ -62,6 +75,9 @@ type CommandConfig struct {
 	LogWriter io.Writer
 	// Log gets what happens to the process; nil drops it.
 	Log *slog.Logger
+	// MemoryEvents is the file in which Linux counts its kills for want of
+	// memory; empty means the one of this container.
+	MemoryEvents string
 }
 
 // Command is ComfyUI as a child process: python main.py …
@@ -74,6 +90,9 @@ func Command(c CommandConfig) engine.Process {
 	}
 	if c.Preview == "" {
 		c.Preview = "auto"
+	}
+	if c.MemoryEvents == "" {
+		c.MemoryEvents = memoryEvents
 	}
 	if c.MaxUpload == 0 {
 		c.MaxUpload = 512
@@ -104,10 +123,8 @@ func (c *CommandConfig) prepare() error {
 	if filepath.Base(f.Temp) != "temp" {
 		return &configError{fmt.Errorf("starting ComfyUI: the temp folder %s must be named temp", f.Temp)}
 	}
-	for _, dir := range []string{f.Input, f.Output, f.Temp, f.User} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("making an engine folder: %w", err)
-		}
+	if err := f.make(); err != nil {
+		return err
 	}
 	if c.FrontEnd != "" {
 		return nil

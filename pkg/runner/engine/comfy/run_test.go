@@ -441,7 +441,7 @@ func TestFilesInFolders(t *testing.T) {
 	f := newFake(t)
 	f.onPrompt = func(f *fake, id string) {
 		f.begin(id)
-		f.finish(id, "success", "", oneFile)
+		f.finish(id, "success", "", strings.Replace(oneFile, `"job"`, `"jobs/1"`, 1))
 	}
 	s := f.client(Options{Folders: dirs})
 	value, err := s.Put(t.Context(), "job/x", "in.png", strings.NewReader("x"))
@@ -451,10 +451,10 @@ func TestFilesInFolders(t *testing.T) {
 	if entries, _ := os.ReadDir(filepath.Join(dirs.Input, "job/x")); len(entries) != 1 {
 		t.Errorf("the input folder holds %v", entries)
 	}
-	if err := os.MkdirAll(filepath.Join(dirs.Output, "job"), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(dirs.Output, "jobs/1"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dirs.Output, "job/a_00001_.png"), []byte("png"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dirs.Output, "jobs/1/a_00001_.png"), []byte("png"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	res, err := s.Run(t.Context(), onePrompt, nil)
@@ -469,8 +469,12 @@ func TestFilesInFolders(t *testing.T) {
 	if err := s.Forget(t.Context(), thisPrompt); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(dirs.Output, "job")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(dirs.Output, "jobs/1")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the output's folder is still there: %v", err)
+	}
+	// The engine may be about to make the next prompt's folder in it.
+	if _, err := os.Stat(filepath.Join(dirs.Output, "jobs")); err != nil {
+		t.Errorf("the folder of all jobs is gone: %v", err)
 	}
 }
 

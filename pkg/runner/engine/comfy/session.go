@@ -51,6 +51,8 @@ type session struct {
 	mu       sync.Mutex
 	struck   string // the prompt that was interrupted last
 	struckAt time.Time
+	// unimported are the node packs that the log says failed to import.
+	unimported []string
 }
 
 // run runs a prompt. One that fell to an interrupt meant for its predecessor is
@@ -85,6 +87,9 @@ func (s *session) once(ctx context.Context, p engine.Prompt, on func(engine.Even
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if s.ctx.Err() != nil {
+		return nil, fmt.Errorf("%w: %w", engine.ErrNotReady, context.Cause(s.ctx))
 	}
 	box, clientID := s.socket.subscribe(ctx, p.ID, socketWait)
 	defer s.socket.unsubscribe(p.ID)
@@ -245,6 +250,7 @@ func (s *session) ended(ctx context.Context, id string) (bool, error) {
 
 // logLine looks at a line of the engine's log.
 func (s *session) logLine(line string) {
+	s.noteImport(line)
 	if strings.Contains(line, "Exception in thread") && strings.Contains(line, "prompt_worker") {
 		s.end(&wedgedError{})
 	}

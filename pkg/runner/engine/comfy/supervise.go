@@ -95,6 +95,10 @@ func (s *Supervisor) life(ctx context.Context) (lived time.Duration, err error) 
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	sess := &session{o: s.o, ctx: ctx, end: end}
+	// The first lines say which packs were not imported.
+	if l, ok := s.p.(logged); ok {
+		defer l.OnLog(sess.logLine)()
+	}
 	if err := s.p.Start(ctx); err != nil {
 		return 0, err
 	}
@@ -104,9 +108,6 @@ func (s *Supervisor) life(ctx context.Context) (lived time.Duration, err error) 
 	var work sync.WaitGroup
 	defer work.Wait()
 	defer end(nil)
-	if l, ok := s.p.(logged); ok {
-		defer l.OnLog(sess.logLine)()
-	}
 	if done := s.p.Done(); done != nil {
 		work.Go(func() {
 			select {
@@ -122,11 +123,19 @@ func (s *Supervisor) life(ctx context.Context) (lived time.Duration, err error) 
 	}
 	work.Go(func() { sess.socket.run(ctx) })
 	began := time.Now()
-	s.ready(sess, st)
+	if lacks := s.lacks(ctx, sess); lacks != "" {
+		// Starting again would not help; who mends it may do so while it runs.
+		s.o.Log.Error("the engine lacks what the workflows need", "lacks", lacks)
+		s.update(func(to *engine.Status) { to.Stage, to.Reason, to.Version = engine.StageUnfit, lacks, st.System.Version })
+	} else {
+		s.ready(sess, st)
+	}
 	err = s.guard(ctx, sess)
 	s.mu.Lock()
 	s.session = nil
 	s.mu.Unlock()
+	// At once: to end the process may take a while.
+	s.update(func(st *engine.Status) { st.Stage, st.Reason = engine.StageBackoff, err.Error() })
 	end(err)
 	return max(time.Since(began), 1), err
 }

@@ -28,6 +28,9 @@ type Options struct {
 	// look at its cache, before the engine's worker counts as dead; 0 means
 	// one minute.
 	Wedge time.Duration
+	// Classes are the node classes that the workflows need: an engine without
+	// one of them is not ready.
+	Classes []string
 	// Backoff is the pause before the first restart; each failure in a row
 	// doubles it, up to half a minute. 0 means half a second.
 	Backoff time.Duration
@@ -150,6 +153,12 @@ func (s *Supervisor) Run(ctx context.Context, p engine.Prompt, on func(engine.Ev
 	sess, err := s.current()
 	if err != nil {
 		return nil, err
+	}
+	if s.o.Folders != nil {
+		// Somebody may have removed them under the engine.
+		if err := s.o.Folders.make(); err != nil {
+			return nil, fmt.Errorf("%w: %w", engine.ErrNotReady, err)
+		}
 	}
 	res, err := sess.run(ctx, p, on)
 	if err != nil {
