@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,22 +18,23 @@ import (
 	"github.com/comfyctl/comfyctl/pkg/catalog"
 	"github.com/comfyctl/comfyctl/pkg/scaffold"
 	"github.com/comfyctl/comfyctl/pkg/service"
-	"github.com/comfyctl/comfyctl/pkg/workflow"
 )
 
 // InitOptions of `comfyctl init`.
 type InitOptions struct {
 	Workflow, Name, Example string
-	Force, Full             bool
-	LocalSchema             bool
+	// From are files of other tools.
+	From        []string
+	Force, Full bool
+	LocalSchema bool
 }
 
 func newInitCmd(a *App, f runFunc[InitOptions]) *cobra.Command {
 	o := &InitOptions{}
 	cmd := &cobra.Command{
-		Use:     "init [WORKFLOW.json|WORKFLOW.png]",
+		Use:     "init [WORKFLOW.json|WORKFLOW.png|FILE]",
 		Short:   "Write a comfyctl.yaml from a workflow",
-		Example: "comfyctl init workflow_api.json\ncomfyctl init picture.png --name portrait\ncomfyctl init --example hello",
+		Example: "comfyctl init workflow_api.json\ncomfyctl init picture.png --name portrait\ncomfyctl init portrait.cpack.zip\ncomfyctl init workflow_api.json --from snapshot.json\ncomfyctl init --example hello",
 		GroupID: groupStart,
 		Args:    atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -42,11 +42,12 @@ func newInitCmd(a *App, f runFunc[InitOptions]) *cobra.Command {
 			return f(cmd.Context(), a, o)
 		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return []string{"json", "png"}, cobra.ShellCompDirectiveFilterFileExt
+			return []string{"json", "png", "zip", "yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt
 		},
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&o.Name, "name", "", "`NAME` of the service (default: from the workflow's file)")
+	fl.StringArrayVar(&o.From, "from", nil, "start from `FILE` of another tool: X.cpack.zip, a snapshot of ComfyUI-Manager or Desktop, manifest.yml of comfyui-api,\ncomfy-build.yaml, cog.yaml, custom_nodes.json or view_comfy.json; may be repeated")
 	fl.StringVar(&o.Example, "example", "", "write the example `NAME` here: "+strings.Join(exampleNames(), ", "))
 	fl.BoolVar(&o.Full, "full", false, "append every other key there is, as comments")
 	fl.BoolVar(&o.LocalSchema, "local-schema", false, "write comfyctl.schema.json for editors that are offline")
@@ -78,7 +79,7 @@ type initReport struct {
 
 func runInit(ctx context.Context, a *App, o *InitOptions) error {
 	switch {
-	case o.Example != "" && (o.Workflow != "" || o.Name != ""):
+	case o.Example != "" && (o.Workflow != "" || o.Name != "" || len(o.From) > 0):
 		return usageError("bad_flags", "--example brings its own workflow and name", "comfyctl init --example "+o.Example)
 	case o.Example != "":
 		return a.initExample(o)
@@ -96,64 +97,20 @@ func runInit(ctx context.Context, a *App, o *InitOptions) error {
 	if err := a.mayWrite(o.Force, file); err != nil {
 		return err
 	}
-	src, name, err := a.initSource(o.Workflow)
+	cat, err := catalog.For(catalog.Newest())
+	if err != nil {
+		return fmt.Errorf("reading the node catalog: %w", err)
+	}
+	org, err := a.origin(o, filepath.Dir(file), cat)
 	if err != nil {
 		return err
 	}
-	g, list := workflow.Parse(a.shown(name), src)
-	a.sources = func(string) []byte { return src }
-	if g == nil || diag.HasErrors(list) {
-		a.reply.diags = list
-		if err := a.showFindings(onlyErrors(list)); err != nil {
-			return err
-		}
-		return checkError("unreadable_workflow", "no service file is made of "+a.shown(name), list)
-	}
-	if workflow.IsPNG(src) {
-		if name, err = a.extract(o, g, name); err != nil {
+	if org.write {
+		if err := a.mayWrite(o.Force, org.file); err != nil {
 			return err
 		}
 	}
-	return a.initWrite(ctx, o, g, name, file)
-}
-
-// initSource reads the workflow that was given, or the usual name.
-func (a *App) initSource(arg string) (src []byte, name string, err error) {
-	given := arg != ""
-	if !given {
-		arg = "workflow_api.json"
-	}
-	if name, err = a.path(arg); err != nil {
-		return nil, "", err
-	}
-	src, err = os.ReadFile(name)
-	switch {
-	case err != nil && !given:
-		return nil, "", usageError("no_workflow", "no workflow is named, and there is no workflow_api.json", "in ComfyUI choose Workflow → Export (API), then: comfyctl init FILE.json;\ncomfyctl init --example hello brings one")
-	case err != nil:
-		return nil, "", usageError("unreadable_file", "`"+arg+"` cannot be read", pathReason(err))
-	}
-	return src, name, nil
-}
-
-// extract writes the workflow that a picture carries beside it.
-func (a *App) extract(o *InitOptions, g *workflow.Graph, picture string) (string, error) {
-	name := strings.TrimSuffix(picture, filepath.Ext(picture)) + "_api.json"
-	if err := a.mayWrite(o.Force, name); err != nil {
-		return "", err
-	}
-	var pretty strings.Builder
-	enc := json.NewEncoder(&pretty)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(g.JSON()); err != nil {
-		return "", fmt.Errorf("writing the workflow: %w", err)
-	}
-	if err := writeAtomic(name, []byte(pretty.String())); err != nil {
-		return "", failure("cannot_write", "`"+a.shown(name)+"` cannot be written", "", err)
-	}
-	a.console().Line(term.OK, "extracted", a.shown(name))
-	return name, nil
+	return a.initWrite(ctx, o, org, cat, file)
 }
 
 // mayWrite refuses to write over a file without --force.
@@ -164,16 +121,13 @@ func (a *App) mayWrite(force bool, name string) error {
 	return usageError("exists", a.shown(name)+" exists", "--force writes over it, or edit it by hand")
 }
 
-func (a *App) initWrite(ctx context.Context, o *InitOptions, g *workflow.Graph, name, file string) error {
-	cat, err := catalog.For(catalog.Newest())
+func (a *App) initWrite(ctx context.Context, o *InitOptions, org *origin, cat *catalog.Catalog, file string) error {
+	rel, err := filepath.Rel(filepath.Dir(file), org.file)
 	if err != nil {
-		return fmt.Errorf("reading the node catalog: %w", err)
+		rel = org.file
 	}
-	rel, err := filepath.Rel(filepath.Dir(file), name)
-	if err != nil {
-		rel = name
-	}
-	so := scaffold.Options{WorkflowFile: filepath.ToSlash(rel), Name: o.Name, Full: o.Full, Schema: service.SchemaURL, SourceOf: modelBeside(filepath.Dir(file)), SizeOf: sizeBeside(filepath.Dir(file))}
+	so := scaffold.Options{WorkflowFile: filepath.ToSlash(rel), Name: o.Name, Full: o.Full, Schema: service.SchemaURL, From: org.desc,
+		SourceOf: modelBeside(filepath.Dir(file)), SizeOf: sizeBeside(filepath.Dir(file))}
 	schema := filepath.Join(filepath.Dir(file), localSchema)
 	if o.LocalSchema {
 		if err := a.mayWrite(o.Force, schema); err != nil {
@@ -181,23 +135,9 @@ func (a *App) initWrite(ctx context.Context, o *InitOptions, g *workflow.Graph, 
 		}
 		so.Schema = "./" + localSchema
 	}
-	b, report := scaffold.Init(g, cat, so)
+	b, report := scaffold.Init(org.graph, cat, so)
 	con := a.console()
-	con.Line(term.OK, "read", fmt.Sprintf("%s · API format · %s", a.shown(name), count(len(g.Nodes), "node")))
-	var pairs []string
-	for _, in := range report.Inputs {
-		pairs = append(pairs, in.Name+"→"+strings.Join(in.To, ","))
-	}
-	con.Line(term.OK, "inputs", strings.Join(pairs, "  "))
-	for _, m := range report.Models {
-		con.Line(term.OK, "models", m)
-	}
-	for _, n := range report.Nodes {
-		con.Line(term.Warn, "nodes", n+" is no class of ComfyUI; name its pack under nodes:")
-	}
-	for _, t := range report.Todo {
-		con.Line(term.Warn, "todo", fmt.Sprintf("line %d: %s", t.Line, t.What))
-	}
+	a.initShow(org, report)
 	if con.Interactive && !a.flags.Yes {
 		yes, err := con.Confirm(ctx, "Write "+a.shown(file)+"?")
 		if err != nil {
@@ -206,6 +146,9 @@ func (a *App) initWrite(ctx context.Context, o *InitOptions, g *workflow.Graph, 
 		if !yes {
 			return &diag.Error{Code: "declined", Class: diag.ClassFailed, Message: "nothing was written"}
 		}
+	}
+	if err := a.saveGraph(o, org); err != nil {
+		return err
 	}
 	if err := writeAtomic(file, b); err != nil {
 		return failure("cannot_write", "`"+a.shown(file)+"` cannot be written", "", err)
@@ -223,6 +166,34 @@ func (a *App) initWrite(ctx context.Context, o *InitOptions, g *workflow.Graph, 
 	con.Say("\n  Next:  comfyctl validate        see what is left to fill in\n         comfyctl run --stub      try the API and page now, no GPU")
 	a.reply.data = initReport{File: a.shown(file), Report: report}
 	return a.print(a.shown(file))
+}
+
+// initShow tells what was found.
+func (a *App) initShow(org *origin, report scaffold.Report) {
+	con := a.console()
+	con.Line(term.OK, "read", fmt.Sprintf("%s · %s · %s", a.shown(org.read), org.form, count(len(org.graph.Nodes), "node")))
+	var pairs []string
+	for _, in := range report.Inputs {
+		pairs = append(pairs, in.Name+"→"+strings.Join(in.To, ","))
+	}
+	con.Line(term.OK, "inputs", strings.Join(pairs, "  "))
+	for _, m := range report.Models {
+		con.Line(term.OK, "models", m)
+	}
+	for _, p := range report.Packs {
+		con.Line(term.OK, "nodes", p)
+	}
+	if len(report.Packs) == 0 {
+		for _, n := range report.Nodes {
+			con.Line(term.Warn, "nodes", n+" is no class of ComfyUI; name its pack under nodes:")
+		}
+	}
+	for _, l := range report.Lost {
+		con.Line(term.Warn, "left out", l.What+": "+l.Why)
+	}
+	for _, t := range report.Todo {
+		con.Line(term.Warn, "todo", fmt.Sprintf("line %d: %s", t.Line, t.What))
+	}
 }
 
 // modelBeside finds a model file in the places where people keep them.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -69,6 +70,7 @@ func TestScripts(t *testing.T) {
 			"example":  cmdExample,
 			"waitfile": cmdWaitFile,
 			"jsonok":   cmdJSON,
+			"zipdir":   cmdZip,
 		},
 	})
 }
@@ -80,6 +82,18 @@ func cmdExample(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	ts.Check(os.CopyFS(ts.MkAbs(args[1]), os.DirFS(filepath.Join(ts.Getenv("EXAMPLES"), args[0]))))
 	ts.Check(os.RemoveAll(filepath.Join(ts.MkAbs(args[1]), stateDir)))
+}
+
+// cmdZip packs a folder: zipdir FILE.zip DIR.
+func cmdZip(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: zipdir FILE.zip DIR")
+	}
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	ts.Check(z.AddFS(os.DirFS(ts.MkAbs(args[1]))))
+	ts.Check(z.Close())
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b.Bytes(), 0o600))
 }
 
 // cmdWaitFile waits until a file is there: waitfile FILE.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/comfyctl/comfyctl/pkg/contract"
 	"github.com/comfyctl/comfyctl/pkg/workflow"
 	"github.com/comfyctl/comfyctl/templates"
 )
@@ -20,6 +21,10 @@ func (w *writer) choice() {
 		in := n.Input(mainModels[n.Class])
 		if in == nil || in.Kind != workflow.String || in.Text == "" {
 			continue
+		}
+		at := contract.Target{Node: n.ID, Input: in.Name}
+		if slices.ContainsFunc(w.list, func(i contract.Input) bool { return slices.Contains(i.To, at) }) {
+			return // callers choose it already
 		}
 		name := scalar(in.Text)
 		if !plainFile.MatchString(in.Text) {

@@ -5,20 +5,14 @@ package scaffold
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"path"
 	"regexp"
-	"slices"
-	"sort"
 	"strings"
-	"unicode"
-
-	"gopkg.in/yaml.v3"
 
 	"github.com/comfyctl/comfyctl/pkg/catalog"
 	"github.com/comfyctl/comfyctl/pkg/contract"
-	"github.com/comfyctl/comfyctl/pkg/infer"
+	"github.com/comfyctl/comfyctl/pkg/scaffold/from"
 	"github.com/comfyctl/comfyctl/pkg/workflow"
 )
 
@@ -41,6 +35,9 @@ type Options struct {
 	// SizeOf gives the size in bytes of a model file that is at hand, else 0;
 	// nil knows none.
 	SizeOf func(modelPath string) int64
+	// From is what another tool's file says about the service, or nil. Its
+	// inputs and outputs go before those that can be inferred.
+	From *from.Description
 }
 
 // Report says what was put into the file and what is left to do.
@@ -50,7 +47,11 @@ type Report struct {
 	Models []string `json:"models"`
 	Nodes  []string `json:"nodes"` // classes that no built-in catalog knows
 	GPU    string   `json:"gpu"`
+	Packs  []string `json:"packs,omitempty"` // carried over
 	Todo   []Todo   `json:"todo"`
+	// From is what the service was made from; Lost could not be carried over.
+	From string      `json:"from,omitempty"`
+	Lost []from.Lost `json:"lost,omitempty"`
 }
 
 // Input is one inferred parameter.
@@ -67,10 +68,16 @@ type Todo struct {
 
 // Init writes the service file.
 func Init(g *workflow.Graph, c *catalog.Catalog, o Options) ([]byte, Report) {
-	w := &writer{o: o, g: g, c: c}
+	w := &writer{o: o, g: g, c: c, from: o.From}
+	if w.from == nil {
+		w.from = &from.Description{}
+	}
+	w.report.From, w.report.Lost = string(w.from.Kind), w.from.Lost
 	w.head()
+	w.build()
 	w.models()
 	w.nodes()
+	w.packages()
 	w.gpu()
 	w.inputs()
 	w.outputs()
@@ -85,8 +92,15 @@ type writer struct {
 	o      Options
 	g      *workflow.Graph
 	c      *catalog.Catalog
+	from   *from.Description // never nil
 	b      bytes.Buffer
 	report Report
+	// list are the inputs once chosen.
+	list []contract.Input
+}
+
+func (w *writer) lose(why, what string) {
+	w.report.Lost = append(w.report.Lost, from.Lost{What: what, Why: why})
 }
 
 func (w *writer) line(format string, args ...any) { fmt.Fprintf(&w.b, format+"\n", args...) }
@@ -102,7 +116,12 @@ func ServiceName(file string) string {
 	base := strings.ToLower(path.Base(strings.ReplaceAll(file, `\`, "/")))
 	base = strings.TrimSuffix(base, path.Ext(base))
 	base = strings.TrimSuffix(strings.TrimSuffix(base, "_api"), "-api")
-	s := strings.Trim(notLabel.ReplaceAllString(base, "-"), "-")
+	return label(base)
+}
+
+// label makes a DNS label out of a title.
+func label(title string) string {
+	s := strings.Trim(notLabel.ReplaceAllString(strings.ToLower(title), "-"), "-")
 	if s == "" || s == "workflow" {
 		return "workflow"
 	}
@@ -114,10 +133,16 @@ func ServiceName(file string) string {
 
 func (w *writer) head() {
 	name := w.o.Name
-	if name == "" {
+	if name == "" && w.from.Name != "" {
+		name = label(w.from.Name)
+	}
+	if name == "" || w.o.Name == "" && name == "workflow" {
 		name = ServiceName(w.o.WorkflowFile)
 	}
 	version := w.o.ComfyUI
+	if version == "" {
+		version = w.from.ComfyUI
+	}
 	if version == "" {
 		version = catalog.Newest()
 	}
@@ -126,227 +151,23 @@ func (w *writer) head() {
 		w.line("# yaml-language-server: $schema=%s", w.o.Schema)
 	}
 	w.line("name: %s", name)
+	if about := strings.TrimSpace(oneLine(w.from.About)); about != "" {
+		w.line("description: %s", scalar(about))
+	}
 	w.line("workflow: %s", scalar(w.o.WorkflowFile))
-	w.line("comfyui: %s", version)
+	w.line("comfyui: %s", scalar(version))
 }
 
-// scalar writes a text as YAML would have it, on one line.
-func scalar(s string) string {
-	b, err := yaml.Marshal(s)
-	if err != nil || oneLine(s) != s || strings.Contains(s, "${") {
-		return string(quoted(s))
-	}
-	return strings.TrimSuffix(string(b), "\n")
-}
-
-// quoted is a text in JSON, which is YAML too once the characters that YAML
-// does not let stand are escaped.
-func quoted(s string) json.RawMessage {
-	if strings.Contains(s, "${") { // no variable of ours
-		s = strings.ReplaceAll(s, "$", "$$")
-	}
-	var b bytes.Buffer
-	for _, r := range string(asJSON(s)) {
-		if unreadable(r) {
-			fmt.Fprintf(&b, `\u%04x`, r)
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.Bytes()
-}
-
-func asJSON(s string) json.RawMessage {
-	b, _ := json.Marshal(s) // a string always encodes
-	return b
-}
-
-// unreadable are the characters that may not stand in YAML, or end a line there.
-func unreadable(r rune) bool {
-	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r == '\ufeff' || r == '\ufffe' || r == '\uffff'
-}
-
-// oneLine makes text fit for a comment.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unreadable(r) {
-			return ' '
-		}
-		return r
-	}, s)
-}
-
-// flow writes a JSON value inside a YAML flow mapping; JSON is YAML.
-func flow(raw json.RawMessage) string {
-	var s string
-	if json.Unmarshal(raw, &s) == nil {
-		if plainFlow.MatchString(s) && !yamlWord.MatchString(s) {
-			return s
-		}
-		return string(quoted(s))
-	}
-	return string(raw)
-}
-
-// yamlWord are texts that some reader of YAML takes for something else.
-var yamlWord = regexp.MustCompile(`(?i)^(true|false|null|yes|no|on|off|y|n)$`)
-
-var plainFlow = regexp.MustCompile(`^[A-Za-z][A-Za-z ]*[A-Za-z]$`)
-
-// needed lists the model files that the graph names, once each.
-func (w *writer) needed() []string {
-	var list []string
-	for _, n := range w.g.Nodes {
-		for _, in := range n.Inputs {
-			if in.Link != nil || in.Kind != workflow.String || in.Text == "" {
-				continue
-			}
-			for _, file := range catalog.ModelFiles(n.Class, in.Name, in.Text) {
-				if !slices.Contains(list, file) {
-					list = append(list, file)
-				}
-			}
-		}
-	}
-	return list
-}
-
-func (w *writer) models() {
-	w.report.Models = w.needed()
-	if len(w.report.Models) == 0 {
+// build writes how the environment is made, where another tool says so.
+func (w *writer) build() {
+	if w.from.Python == "" && w.from.Torch == "" {
 		return
 	}
-	w.line("")
-	w.line("models:")
-	for _, p := range w.report.Models {
-		source := ""
-		if w.o.SourceOf != nil {
-			source = w.o.SourceOf(p)
-		}
-		if source != "" {
-			w.line("  - path: %s", scalar(p))
-			w.line("    source: %s", scalar(source))
-			continue
-		}
-		w.line("  - path: %s   # TODO: source, where the file comes from", scalar(p))
-		w.todo("source of " + p)
+	w.line("build:")
+	if w.from.Python != "" {
+		w.line("  python: %q", w.from.Python)
 	}
-}
-
-func (w *writer) nodes() {
-	for _, n := range w.g.Nodes {
-		if _, ok := w.c.Class(n.Class); !ok && n.Class != "" && !slices.Contains(w.report.Nodes, n.Class) {
-			w.report.Nodes = append(w.report.Nodes, n.Class)
-		}
+	if w.from.Torch != "" {
+		w.line("  torch: %s", w.from.Torch)
 	}
-	if len(w.report.Nodes) == 0 {
-		return
-	}
-	sort.Strings(w.report.Nodes)
-	w.line("")
-	w.line("# These node classes are not part of ComfyUI; list the packs that have them:")
-	for _, c := range w.report.Nodes {
-		w.line("#   %s", oneLine(c))
-	}
-	w.line("# nodes:")
-	w.line("#   - repo: https://github.com/OWNER/PACK")
-	w.line("#     ref: COMMIT")
-	w.todo("node packs of " + strings.Join(w.report.Nodes, ", "))
-}
-
-func (w *writer) inputs() {
-	list := infer.Inputs(w.g, w.c)
-	if len(list) == 0 {
-		return
-	}
-	w.line("")
-	w.line("inputs:")
-	for _, in := range list {
-		var to []string
-		for _, t := range in.To {
-			to = append(to, t.Node+"."+t.Input)
-		}
-		w.report.Inputs = append(w.report.Inputs, Input{Name: in.Name, To: to})
-		w.line("  %s: { %s }", in.Name, strings.Join(fields(in, to), ", "))
-	}
-	w.choice()
-}
-
-func fields(in contract.Input, to []string) []string {
-	targets := make([]string, len(to))
-	for i, t := range to {
-		targets[i] = flowTarget(t)
-	}
-	target := targets[0]
-	if len(targets) > 1 {
-		target = "[" + strings.Join(targets, ", ") + "]"
-	}
-	list := []string{"to: " + target, "type: " + in.Type}
-	add := func(key, value string) { list = append(list, key+": "+value) }
-	if in.Required {
-		add("required", "true")
-	}
-	if in.Min != "" {
-		add("min", in.Min.String())
-	}
-	if in.Max != "" {
-		add("max", in.Max.String())
-	}
-	switch {
-	case in.Type == contract.TypeSeed:
-		add("default", "random")
-	case in.Default != nil:
-		add("default", flow(in.Default))
-	}
-	if in.Example != nil {
-		add("example", flow(in.Example))
-	}
-	if in.Description != "" {
-		add("description", flow(asJSON(in.Description)))
-	}
-	return list
-}
-
-// flowTarget writes NODE.INPUT inside a flow mapping.
-func flowTarget(t string) string {
-	if plainTarget.MatchString(t) {
-		return t
-	}
-	return string(quoted(t))
-}
-
-var plainTarget = regexp.MustCompile(`^[A-Za-z0-9_]+\.[A-Za-z0-9_.]+$`)
-
-func (w *writer) outputs() {
-	list := infer.Outputs(w.g, w.c)
-	if len(list) == 0 {
-		return
-	}
-	w.line("outputs:")
-	for _, o := range list {
-		w.line("  %s: %s", o.Name, quoted(o.Node))
-	}
-}
-
-// tests writes a smoke case that needs no file of the caller's.
-func (w *writer) tests() {
-	var values []string
-	for _, in := range infer.Inputs(w.g, w.c) {
-		switch {
-		case in.Required && in.Example != nil:
-			values = append(values, in.Name+": "+flow(in.Example))
-		case in.Required:
-			return // a file: its author knows which
-		case in.Type == contract.TypeSeed:
-			values = append(values, in.Name+": 1")
-		}
-	}
-	w.line("")
-	w.line("tests:")
-	w.line("  - name: smoke")
-	w.line("    tags: [smoke]")
-	if len(values) > 0 {
-		w.line("    input: { %s }", strings.Join(values, ", "))
-	}
-	w.line("    expect: { job: succeeded }")
 }

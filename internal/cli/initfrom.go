@@ -1,0 +1,182 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/comfyctl/comfyctl/internal/diag"
+	"github.com/comfyctl/comfyctl/internal/term"
+	"github.com/comfyctl/comfyctl/pkg/catalog"
+	"github.com/comfyctl/comfyctl/pkg/scaffold/from"
+	"github.com/comfyctl/comfyctl/pkg/workflow"
+)
+
+// maxSource is the largest file that init reads, in bytes.
+const maxSource = 1 << 30
+
+// origin is what init starts from.
+type origin struct {
+	graph *workflow.Graph
+	// file is the graph's file: the one that was read, or the one to write.
+	file string
+	// write is set where the graph is not a file yet.
+	write bool
+	// read is the file that the graph was read from, form what that is.
+	read, form string
+	desc *from.Description
+}
+
+// origin reads the workflow and what other tools say about it.
+func (a *App) origin(o *InitOptions, dir string, cat *catalog.Catalog) (*origin, error) {
+	org := &origin{form: "API format"}
+	for _, arg := range o.From {
+		src, name, err := a.readSource(arg)
+		if err != nil {
+			return nil, err
+		}
+		if err := org.add(a.shown(name), name, src); err != nil {
+			return nil, err
+		}
+	}
+	src, name, err := a.graphSource(o, org)
+	if err != nil {
+		return nil, err
+	}
+	if org.graph, err = a.parseGraph(name, src); err != nil {
+		return nil, err
+	}
+	org.file, org.read = name, name
+	if org.desc != nil && org.desc.Graph != nil && o.Workflow == "" {
+		org.file, org.write, org.form = filepath.Join(dir, "workflow_api.json"), true, string(org.desc.Kind)
+	} else if workflow.IsPNG(src) {
+		org.file, org.write = strings.TrimSuffix(name, filepath.Ext(name))+"_api.json", true
+	}
+	return org, a.unmark(org, cat)
+}
+
+// add reads one file of another tool.
+func (g *origin) add(shown, name string, src []byte) error {
+	beside := func(other string) ([]byte, error) { return os.ReadFile(filepath.Join(filepath.Dir(name), other)) }
+	d, err := from.Read(shown, src, from.Options{Beside: beside})
+	if err != nil {
+		return err
+	}
+	if d.Name == "" && d.Graph != nil {
+		base := filepath.Base(name)
+		d.Name = strings.TrimSuffix(strings.TrimSuffix(base, filepath.Ext(base)), ".cpack")
+	}
+	g.desc = from.Merge(g.desc, d)
+	return nil
+}
+
+// readSource reads a file within bounds.
+func (a *App) readSource(arg string) (src []byte, name string, err error) {
+	if name, err = a.path(arg); err != nil {
+		return nil, "", err
+	}
+	st, err := os.Stat(name)
+	switch {
+	case err != nil:
+		return nil, "", usageError("unreadable_file", "`"+arg+"` cannot be read", pathReason(err))
+	case st.IsDir():
+		return nil, "", usageError("unreadable_file", "`"+arg+"` is a folder", "name the file in it")
+	case st.Size() > maxSource:
+		return nil, "", &diag.Error{Code: "too_large", Class: diag.ClassCheck, Message: fmt.Sprintf("`%s` has more than %d MB", arg, maxSource>>20), Help: "a workflow and what describes it are small; models do not belong in it"}
+	}
+	if src, err = os.ReadFile(name); err != nil {
+		return nil, "", usageError("unreadable_file", "`"+arg+"` cannot be read", pathReason(err))
+	}
+	return src, name, nil
+}
+
+// graphSource finds the graph: the one named, the one that came along, or the
+// usual file.
+func (a *App) graphSource(o *InitOptions, org *origin) (src []byte, name string, err error) {
+	arg := o.Workflow
+	switch {
+	case arg == "" && org.desc != nil && org.desc.Graph != nil:
+		return org.desc.Graph, o.From[len(o.From)-1], nil
+	case arg == "":
+		arg = "workflow_api.json"
+		at, err := a.path(arg)
+		if err != nil {
+			return nil, "", err
+		}
+		if _, err := os.Stat(at); errors.Is(err, fs.ErrNotExist) && org.desc != nil {
+			return nil, "", usageError("no_workflow", "a "+string(org.desc.Kind)+" holds no workflow, and there is no workflow_api.json", "name it too: comfyctl init FILE.json --from "+o.From[0])
+		} else if errors.Is(err, fs.ErrNotExist) {
+			return nil, "", usageError("no_workflow", "no workflow is named, and there is no workflow_api.json", "in ComfyUI choose Workflow → Export (API), then: comfyctl init FILE.json;\ncomfyctl init --example hello brings one")
+		}
+	}
+	if src, name, err = a.readSource(arg); err != nil {
+		return nil, "", err
+	}
+	if from.Detect(src) == "" {
+		return src, name, nil
+	}
+	// The workflow's place was given to another tool's file.
+	if err := org.add(a.shown(name), name, src); err != nil {
+		return nil, "", err
+	}
+	o.From, o.Workflow = append(o.From, arg), ""
+	return a.graphSource(o, org)
+}
+
+// parseGraph reads a graph and shows what is wrong with it.
+func (a *App) parseGraph(name string, src []byte) (*workflow.Graph, error) {
+	g, list := workflow.Parse(a.shown(name), src)
+	a.sources = func(string) []byte { return src }
+	if g != nil && !diag.HasErrors(list) {
+		return g, nil
+	}
+	a.reply.diags = list
+	if err := a.showFindings(onlyErrors(list)); err != nil {
+		return nil, err
+	}
+	return nil, checkError("unreadable_workflow", "no service file is made of "+a.shown(name), list)
+}
+
+// unmark takes other tools' marks out of the graph.
+func (a *App) unmark(org *origin, cat *catalog.Catalog) error {
+	d, ok := from.Unmark(org.graph, cat)
+	if !ok {
+		return nil
+	}
+	g, err := a.parseGraph(org.file, d.Graph)
+	if err != nil {
+		return fmt.Errorf("reading the graph without its marks: %w", err)
+	}
+	org.graph, org.desc = g, from.Merge(org.desc, d)
+	if !org.write {
+		base := strings.TrimSuffix(strings.TrimSuffix(org.file, filepath.Ext(org.file)), "_api")
+		org.file, org.write = base+"_plain_api.json", true
+	}
+	return nil
+}
+
+// save writes the graph where it is not a file yet.
+func (a *App) saveGraph(o *InitOptions, org *origin) error {
+	if !org.write {
+		return nil
+	}
+	if err := a.mayWrite(o.Force, org.file); err != nil {
+		return err
+	}
+	var pretty strings.Builder
+	enc := json.NewEncoder(&pretty)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(org.graph.JSON()); err != nil {
+		return fmt.Errorf("writing the workflow: %w", err)
+	}
+	if err := writeAtomic(org.file, []byte(pretty.String())); err != nil {
+		return failure("cannot_write", "`"+a.shown(org.file)+"` cannot be written", "", err)
+	}
+	a.console().Line(term.OK, "extracted", a.shown(org.file))
+	return nil
+}

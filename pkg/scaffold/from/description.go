@@ -1,0 +1,97 @@
+package from
+
+import (
+	"fmt"
+
+	"github.com/comfyctl/comfyctl/internal/diag"
+	"github.com/comfyctl/comfyctl/pkg/contract"
+)
+
+// Kind is what a file is.
+type Kind string
+
+// The kinds.
+const (
+	CPack     Kind = "comfy-pack archive"
+	CPackList Kind = "comfy-pack snapshot"
+	Manager   Kind = "ComfyUI-Manager snapshot"
+	Desktop   Kind = "ComfyUI Desktop snapshot"
+	Manifest  Kind = "comfyui-api manifest"
+	Build     Kind = "comfy-build definition"
+	Cog       Kind = "cog project"
+	CogNodes  Kind = "cog-comfyui node list"
+	ViewComfy Kind = "ViewComfy app"
+)
+
+// Description is what a file says about a service, whatever tool wrote it.
+type Description struct {
+	Kind Kind
+	// Name and About are the author's, empty where there are none.
+	Name, About string
+	// Graph is the workflow that came along, in any form that
+	// workflow.Parse takes; nil where there is none.
+	Graph []byte
+	// ComfyUI is a tag or commit, Python a release such as 3.12, Torch a tag
+	// such as cu128; empty where the file does not say.
+	ComfyUI, Python, Torch string
+	// Inputs and Outputs are those that the file names, by node ids of Graph.
+	// A Type left empty comes from the node's definition.
+	Inputs  []contract.Input
+	Outputs []contract.Output
+	Packs   []Pack
+	Models  []Model
+	// System are Debian packages, Packages Python requirements.
+	System, Packages []string
+	// Lost is what could not be carried over.
+	Lost []Lost
+}
+
+// Pack is a set of custom nodes: Repo with Ref, or Registry.
+type Pack struct {
+	// Repo is a git URL; Ref a commit, tag or branch, or empty.
+	Repo, Ref string
+	// Registry is an id in the node registry, Version its release or empty.
+	Registry, Version string
+}
+
+// Model is a model file.
+type Model struct {
+	// Path is folder/name under ComfyUI's models.
+	Path string
+	// Sources are addresses of the same bytes; none where it is not known.
+	Sources []string
+	// SHA256 is 64 hex digits in lower case, or empty; Size is in bytes, or 0.
+	SHA256 string
+	Size   int64
+	// Unused says that the file's author marked it as not needed.
+	Unused bool
+}
+
+// Lost is something that was left out.
+type Lost struct {
+	What string `json:"what"`
+	Why  string `json:"why"`
+}
+
+// Options of Read.
+type Options struct {
+	// Beside reads a file in the folder of the one that is read; nil has none.
+	Beside func(name string) ([]byte, error)
+}
+
+func (d *Description) lose(why, what string, args ...any) {
+	d.Lost = append(d.Lost, Lost{What: fmt.Sprintf(what, args...), Why: why})
+}
+
+// count is a number of things.
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// refuse is the error for a file that is not as it should be.
+func refuse(kind Kind, help, message string, args ...any) error {
+	return &diag.Error{Code: "unreadable_source", Class: diag.ClassCheck, Message: string(kind) + ": " + fmt.Sprintf(message, args...), Help: help}
+}
