@@ -28,7 +28,7 @@ type origin struct {
 	write bool
 	// read is the file that the graph was read from, form what that is.
 	read, form string
-	desc *from.Description
+	desc       *from.Description
 }
 
 // origin reads the workflow and what other tools say about it.
