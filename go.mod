@@ -18,18 +18,20 @@ require (
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/spf13/cobra v1.10.2
 	go.uber.org/goleak v1.3.0
+	golang.org/x/crypto/x509roots/fallback v0.0.0-20261030153154-30a33513ff6d
 	golang.org/x/image v0.47.0
 	golang.org/x/sync v0.25.0
 	golang.org/x/sys v0.50.0
 	golang.org/x/term v0.48.0
 	gopkg.in/yaml.v3 v3.0.1
-	golang.org/x/crypto/x509roots/fallback v0.0.0-20261030153154-30a33513ff6d
 	modernc.org/sqlite v1.62.0
 )
 
+require github.com/BurntSushi/toml v1.5.0 // indirect
+
 require (
-	github.com/joshdk/go-junit v1.0.0 // indirect
 	github.com/gofrs/flock v0.13.2
+	github.com/joshdk/go-junit v1.0.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 )
 
