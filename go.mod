@@ -27,7 +27,7 @@ require (
 	modernc.org/sqlite v1.62.0
 )
 
-require github.com/BurntSushi/toml v1.5.0 // indirect
+require github.com/BurntSushi/toml v1.5.0
 
 require (
 	github.com/gofrs/flock v0.13.2

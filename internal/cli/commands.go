@@ -8,6 +8,7 @@ func commands(a *App) []*cobra.Command {
 		newInitCmd(a, runInit),
 		newValidateCmd(a, runValidate),
 		newGraphCmd(a, runGraph),
+		newLockCmd(a, runLock),
 		newPackCmd(a, runPack),
 		newPushCmd(a, runPush),
 		newInspectCmd(a, runInspect),

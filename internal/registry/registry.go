@@ -117,6 +117,16 @@ func (c Client) Image(ctx context.Context, ref name.Reference, platform v1.Platf
 	return img, nil
 }
 
+// Digest is what a reference stands for today, such as sha256:…; of an image
+// for several platforms it is that of the whole.
+func (c Client) Digest(ctx context.Context, ref name.Reference) (string, error) {
+	d, err := remote.Head(ref, c.options(ctx)...)
+	if err != nil {
+		return "", c.explain(ctx, ref, "reading", err)
+	}
+	return d.Digest.String(), nil
+}
+
 // explain turns a registry's refusal into what the user can do.
 func (c Client) explain(ctx context.Context, ref name.Reference, act string, err error) error {
 	var own *diag.Error

@@ -44,6 +44,9 @@ func (l *Lock) Encode() ([]byte, error) {
 }
 
 func encodeField(b *bytes.Buffer, f reflect.Value) error {
+	if f.Kind() == reflect.Map {
+		return encodeMap(b, f)
+	}
 	if f.Kind() != reflect.Slice || f.Type().Elem().Kind() != reflect.Struct {
 		return encodeLine(b, f.Interface())
 	}
@@ -61,6 +64,30 @@ func encodeField(b *bytes.Buffer, f reflect.Value) error {
 		b.WriteString("\n")
 	}
 	b.WriteString("]")
+	return nil
+}
+
+func encodeMap(b *bytes.Buffer, f reflect.Value) error {
+	b.WriteString("{")
+	keys := f.MapKeys()
+	slices.SortFunc(keys, func(x, y reflect.Value) int { return strings.Compare(x.String(), y.String()) })
+	for i, k := range keys {
+		if i > 0 {
+			b.WriteString(",")
+		}
+		b.WriteString("\n  ")
+		if err := encodeLine(b, k.String()); err != nil {
+			return err
+		}
+		b.WriteString(": ")
+		if err := encodeLine(b, f.MapIndex(k).Interface()); err != nil {
+			return err
+		}
+	}
+	if len(keys) > 0 {
+		b.WriteString("\n")
+	}
+	b.WriteString("}")
 	return nil
 }
 

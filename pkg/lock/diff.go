@@ -24,9 +24,14 @@ func Diff(old, now *Lock) []Change {
 	}
 	var list []Change
 	add := func(path, from, to string) {
-		if from != to {
-			list = append(list, Change{path, from, to})
+		if from == to {
+			return
 		}
+		c := Change{path, shown(from), shown(to)}
+		if c.From == c.To {
+			c.To += ", other facts"
+		}
+		list = append(list, c)
 	}
 	add("platform", old.Platform, now.Platform)
 	add("comfyui", old.ComfyUI.text(), now.ComfyUI.text())
@@ -99,12 +104,10 @@ func (n Node) text() string {
 	return pin + detail(string(b))
 }
 
-// detail is an invisible tail that makes texts of different facts differ; it is
-// cut off where texts are shown.
+// detail is a tail that makes texts of different facts differ; nobody sees it.
 func detail(s string) string { return "\x00" + s }
 
-// Shown is a text of a Change as people see it.
-func Shown(text string) string {
+func shown(text string) string {
 	text, _, _ = strings.Cut(text, "\x00")
 	return text
 }

@@ -19,17 +19,19 @@ type Lock struct {
 	// the same files.
 	Packer string `json:"packer"`
 	// Platform is os/arch.
-	Platform string   `json:"platform"`
-	Service  string   `json:"service"`
-	ComfyUI  ComfyUI  `json:"comfyui"`
-	Base     Base     `json:"base"`
-	Python   Python   `json:"python"`
-	System   []string `json:"system,omitempty"` // Debian packages, as asked for
-	Wheels   []Wheel  `json:"wheels"`
-	Nodes    []Node   `json:"nodes"`
-	Models   []Model  `json:"models"`
-	Notes    []Note   `json:"notes,omitempty"`
-	Sources  []Feed   `json:"data_sources,omitempty"`
+	Platform string `json:"platform"`
+	// Inputs are digests of what the service file asks for, by name: the plan's
+	// LockInputs at the time.
+	Inputs  map[string]string `json:"inputs"`
+	ComfyUI ComfyUI           `json:"comfyui"`
+	Base    Base              `json:"base"`
+	Python  Python            `json:"python"`
+	System  []string          `json:"system,omitempty"` // Debian packages, as asked for
+	Wheels  []Wheel           `json:"wheels"`
+	Nodes   []Node            `json:"nodes"`
+	Models  []Model           `json:"models"`
+	Notes   []Note            `json:"notes,omitempty"`
+	Sources []Feed            `json:"data_sources,omitempty"`
 }
 
 // Packer is the present way of making layers.
@@ -62,8 +64,9 @@ type Python struct {
 	Torch string `json:"torch"`
 	// Asked are the service file's own packages.
 	Asked []string `json:"asked,omitempty"`
-	// Resolver is who chose.
-	Resolver string `json:"resolver,omitempty"`
+	// Resolver is who chose, Requirements the SHA-256 of what it chose from.
+	Resolver     string `json:"resolver,omitempty"`
+	Requirements string `json:"requirements,omitempty"`
 }
 
 // Wheel is a Python package, by the one file that is installed.
@@ -103,9 +106,10 @@ type Node struct {
 	Auth string `json:"auth,omitempty"` // name of a secret
 
 	// Classes are those of the workflows that it gives, Owns those that the
-	// service file says are its own.
+	// service file says are its own, Defines all that its source names.
 	Classes []string `json:"classes,omitempty"`
 	Owns    []string `json:"owns,omitempty"`
+	Defines []string `json:"defines,omitempty"`
 	// Rule says why it was taken, Candidates how many could have been.
 	Rule       string `json:"rule"`
 	Candidates int    `json:"candidates,omitempty"`

@@ -57,6 +57,7 @@ type NodePack struct {
 	Ref      string   `yaml:"ref" desc:"commit, tag or branch" loose:"number"`
 	Registry string   `yaml:"registry" desc:"id@version in the node registry"`
 	Path     string   `yaml:"path" desc:"folder, copied in"`
+	Auth     string   `yaml:"auth" check:"secret" desc:"name of a secret that holds a token for repo"`
 	Install  string   `yaml:"install" enum:"skip|run" desc:"skip (default), or run its install script at build time"`
 	Classes  []string `yaml:"classes" desc:"this pack owns these classes, where several define them"`
 }

@@ -17,3 +17,22 @@ func Keep(rel string, _ bool) bool {
 	base := path.Base(rel)
 	return !leftOut[base] && !strings.HasSuffix(base, ".pyc") && !strings.HasSuffix(base, ".pyo")
 }
+
+// KeepComfyUI accepts the files of ComfyUI itself: a folder that somebody works
+// in also holds their models, pictures and node packs.
+func KeepComfyUI(rel string, dir bool) bool {
+	if !Keep(rel, dir) {
+		return false
+	}
+	top, rest, deeper := strings.Cut(rel, "/")
+	switch top {
+	case "input", "output", "temp", "user":
+		return false
+	case "models":
+		// The folders are what loaders list; configs are part of the source.
+		return dir || strings.HasPrefix(rest, "configs/")
+	case "custom_nodes":
+		return !deeper && dir || deeper && !dir && !strings.Contains(rest, "/")
+	}
+	return true
+}

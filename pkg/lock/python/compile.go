@@ -35,6 +35,10 @@ type Options struct {
 	// Build names packages that may be built from source: those that the service
 	// file lists itself.
 	Build []string
+	building []string
+	// Prefer are packages of an earlier resolution, whose versions stay where
+	// nothing speaks against them.
+	Prefer []Package
 	// Overrides are requirement lines that count for everybody.
 	Overrides []Requirement
 }
@@ -58,7 +62,7 @@ func Compile(ctx context.Context, list []Requirement, o Options) (Resolution, er
 	}
 	cuda := strings.HasPrefix(o.Torch, "cu")
 	settled, choices, notes := settle(list, nil, cuda)
-	pkgs, err := run(ctx, settled, choices, o)
+	pkgs, err := allowing(ctx, settled, choices, &o)
 	if err != nil {
 		return Resolution{}, err
 	}
@@ -73,13 +77,38 @@ func Compile(ctx context.Context, list []Requirement, o Options) (Resolution, er
 			for _, c := range more {
 				again = append(again, Requirement{Name: c.keep, Line: c.keep, From: "comfyctl", File: "instead of " + strings.Join(c.drop, ", ")})
 			}
-			pkgs, err = run(ctx, again, more, o)
+			pkgs, err = allowing(ctx, again, more, &o)
 			notes = moreNotes
 			break
 		}
 	}
 	return Resolution{Packages: pkgs, Notes: notes}, err
 }
+
+// allowing resolves from wheels alone, and lets packages be built from source
+// one by one as they turn out to have none, where the service file lists them.
+func allowing(ctx context.Context, list []Requirement, choices []choice, o *Options) ([]Package, error) {
+	for {
+		pkgs, err := run(ctx, list, choices, *o)
+		var b *buildError
+		if !errors.As(err, &b) {
+			return pkgs, err
+		}
+		if !slices.Contains(o.Build, b.name) || slices.Contains(o.building, b.name) {
+			return nil, b.err
+		}
+		o.building = append(o.building, b.name)
+	}
+}
+
+// buildError says that a package has no wheel.
+type buildError struct {
+	name string
+	err  *diag.Error
+}
+
+func (e *buildError) Error() string { return e.err.Error() }
+func (e *buildError) Unwrap() error { return e.err }
 
 // run calls uv twice: for the files, then for who asked. The second call finds
 // everything in uv's cache.
@@ -93,7 +122,12 @@ func run(ctx context.Context, list []Requirement, choices []choice, o Options) (
 	if err != nil {
 		return nil, fmt.Errorf("resolving Python packages: %w", err)
 	}
-	if _, err := uv(ctx, dir, list, o, append(args, "--quiet", "--output-file", "pylock.toml")); err != nil {
+	if len(o.Prefer) > 0 {
+		if err := os.WriteFile(filepath.Join(dir, "pylock.toml"), []byte(preferences(o.Prefer)), 0o644); err != nil {
+			return nil, fmt.Errorf("resolving Python packages: %w", err)
+		}
+	}
+	if _, err := uv(ctx, dir, list, o, append(args[:len(args):len(args)], "--output-file", "pylock.toml")); err != nil {
 		return nil, err
 	}
 	b, err := os.ReadFile(filepath.Join(dir, "pylock.toml"))
@@ -104,14 +138,13 @@ func run(ctx context.Context, list []Requirement, choices []choice, o Options) (
 	if err != nil {
 		return nil, err
 	}
-	text, err := uv(ctx, dir, list, o, append(args, "--annotation-style", "line", "--no-header"))
+	who, err := requestedBy(ctx, dir, list, pkgs, args, o)
 	if err != nil {
 		return nil, err
 	}
-	askers := requesters(text)
 	for i := range pkgs {
 		p := &pkgs[i]
-		p.RequestedBy = askers[p.Name]
+		p.RequestedBy = who[p.Name]
 		if slices.Contains(torchFamily, p.Name) && o.Torch != "system" {
 			p.Index = torchIndex(o)
 		}
@@ -119,13 +152,57 @@ func run(ctx context.Context, list []Requirement, choices []choice, o Options) (
 	return pkgs, nil
 }
 
+// requestedBy asks uv for the same packages again, from its cache and in the
+// format that says who wanted them. Where it cannot, those who asked directly
+// are known all the same.
+func requestedBy(ctx context.Context, dir string, list []Requirement, pkgs []Package, args []string, o Options) (map[string][]string, error) {
+	pinned := []string{}
+	for _, p := range pkgs {
+		if !p.Direct {
+			pinned = append(pinned, p.Name+"=="+p.Version)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "pinned.txt"), []byte(strings.Join(pinned, "\n")+"\n"), 0o644); err != nil {
+		return nil, fmt.Errorf("resolving Python packages: %w", err)
+	}
+	if !slices.Contains(args, "--offline") {
+		args = append(args[:len(args):len(args)], "--offline")
+	}
+	text, err := uv(ctx, dir, list, o, append(args[:len(args):len(args)], "--annotation-style", "line", "--no-header", "--constraints", "pinned.txt"))
+	if ctx.Err() != nil {
+		return nil, err
+	}
+	if err == nil {
+		return requesters(text), nil
+	}
+	who := map[string][]string{}
+	for _, r := range list {
+		if !slices.Contains(who[r.Name], r.From) {
+			who[r.Name] = append(who[r.Name], r.From)
+		}
+	}
+	return who, nil
+}
+
+// preferences is a pylock.toml that says no more than names and versions.
+func preferences(list []Package) string {
+	var b strings.Builder
+	b.WriteString("lock-version = \"1.0\"\ncreated-by = \"comfyctl\"\n")
+	for _, p := range list {
+		if !p.Direct {
+			fmt.Fprintf(&b, "\n[[packages]]\nname = %q\nversion = %q\n", p.Name, p.Version)
+		}
+	}
+	return b.String()
+}
+
 func torchIndex(o Options) string { return strings.TrimSuffix(o.TorchIndex, "/") + "/" + o.Torch }
 
 // prepare writes the files of a resolution and gives uv's arguments.
 func prepare(dir string, list []Requirement, choices []choice, o Options) ([]string, error) {
-	args := []string{"pip", "compile", "--python-version", o.Python, "--python-platform", platforms[o.Platform], "--only-binary", ":all:", "--no-config", "--no-progress",
+	args := []string{"pip", "compile", "--quiet", "--python-version", o.Python, "--python-platform", platforms[o.Platform], "--only-binary", ":all:", "--no-config", "--no-progress",
 		"--color", "never", "--no-python-downloads"}
-	for _, name := range o.Build {
+	for _, name := range o.building {
 		args = append(args, "--no-binary", name)
 	}
 	if o.Offline {
@@ -245,7 +322,7 @@ func requesters(text string) map[string][]string {
 			if strings.HasPrefix(who, "build-torch") {
 				who = "build.torch"
 			}
-			if who != "" && who != "--override overrides" && !strings.HasPrefix(who, "--") {
+			if who != "" && !strings.HasPrefix(who, "-") {
 				list = append(list, who)
 			}
 		}
@@ -256,72 +333,85 @@ func requesters(text string) map[string][]string {
 }
 
 var (
-	noWheel   = regexp.MustCompile("Wheels are required for `([A-Za-z0-9._-]+)`|([A-Za-z0-9._-]+?)(?:[=<>!~]=?[^ ]*)? has no (?:usable )?wheels")
+	noWheel   = regexp.MustCompile(`([A-Za-z0-9][A-Za-z0-9._-]*)(?:[=<>!~][^ ]*)? has no (?:usable )?wheels`)
+	markers   = regexp.MustCompile(`\{[^{}]*\}`)
 	notFound  = regexp.MustCompile(`Because ([A-Za-z0-9._-]+) was not found`)
 	wordForms = regexp.MustCompile(`[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?`)
 )
 
 // explain turns uv's words into who asked for what, where, and what to do.
 func explain(err error, said string, list []Requirement, o Options) error {
-	said = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(said), "error:"))
-	said = strings.Join(strings.Fields(said), " ")
-	e := &diag.Error{Code: "python_failed", Class: diag.ClassFailed, Retryable: true, Err: errors.New(clip(said)), Message: "resolving Python packages failed", Help: "behind a proxy with its own authority set build.ca; another index is set as for pip"}
+	said, _, _ = strings.Cut(said, "hint:")
+	said = strings.Join(strings.Fields(markers.ReplaceAllString(said, "")), " ")
+	said = strings.TrimSpace(strings.TrimPrefix(strings.TrimPrefix(said, "error: "), "No solution found when resolving dependencies cause: "))
 	if said == "" {
-		e.Err = err
-		return e
+		said = err.Error()
 	}
-	unsatisfiable := strings.Contains(said, "No solution found")
-	if !unsatisfiable {
-		return e
+	if !unsatisfiable(said) {
+		return &diag.Error{Code: "python_failed", Class: diag.ClassFailed, Retryable: true, Err: errors.New(clip(said)), Message: "resolving Python packages failed",
+			Help: "behind a proxy with its own authority set build.ca; another index is set as for pip"}
 	}
-	e.Class, e.Retryable, e.Code = diag.ClassCheck, false, "python_conflict"
-	e.Message = "the Python requirements of ComfyUI and the node packs do not go together"
-	named := map[string]bool{}
-	for _, w := range wordForms.FindAllString(said, -1) {
-		for at := range len(w) + 1 {
-			if at == len(w) || strings.ContainsRune("=<>!~", rune(w[at])) {
-				named[Normal(w[:at])] = true
-				break
-			}
-		}
+	e := &diag.Error{Code: "python_conflict", Class: diag.ClassCheck, Message: "the Python requirements of ComfyUI and the node packs do not go together",
+		Help: "take another `ref:` of one of them, leave one out of `nodes:`, or decide for all under `python_packages:`"}
+	named := names(said)
+	asked := func(name string) bool {
+		return slices.ContainsFunc(list, func(r Requirement) bool { return r.Name == name })
 	}
-	askers := 0
-	for _, r := range list {
-		if named[r.Name] {
-			e.Facts = append(e.Facts, [2]string{r.From, r.Raw + "   (" + r.Place() + ")"})
-			askers++
-		}
-	}
-	e.Help = "take another `ref:` of one of them, leave one out of `nodes:`, or decide for all under `python_packages:`"
-	if m := noWheel.FindStringSubmatch(said); m != nil {
-		name := Normal(m[1] + m[2])
-		if m[1] != "" {
-			name = Normal(m[1])
-		}
-		e.Code = "python_needs_build"
-		e.Message = fmt.Sprintf("%s has no wheel for Python %s on %s and would have to be compiled", name, o.Python, o.Platform)
-		e.Help = "allow it in comfyctl.yaml, with the compiler that it needs:\n  python_packages: [" + name + "]\n  system_packages: [build-essential]\nor give the address of a wheel: `- " + name + " @ https://…`"
-		e.Facts = only(e.Facts, list, name)
-	} else if m := notFound.FindStringSubmatch(said); m != nil && askers > 0 {
-		e.Code = "python_unknown"
-		e.Message = fmt.Sprintf("no index has the package %s", m[1])
+	e.Facts = askers(list, func(name string) bool { return named[name] })
+	switch m := notFound.FindStringSubmatch(said); {
+	case m != nil && asked(Normal(m[1])):
+		e.Code, e.Message = "python_unknown", "no index has the package "+m[1]
 		e.Help = "correct the name where it is asked for, set another index as for pip, or leave the pack out"
+		e.Facts = askers(list, func(name string) bool { return name == Normal(m[1]) })
+	default:
+		if name := unbuilt(said, asked); name != "" {
+			e.Code, e.Message = "python_needs_build", fmt.Sprintf("%s has no wheel for Python %s on %s and would have to be compiled", name, o.Python, o.Platform)
+			e.Help = "allow it in comfyctl.yaml, with the compiler that it needs:\n  python_packages: [" + name + "]\n  system_packages: [build-essential]\nor give the address of a wheel: `- " + name + " @ https://…`"
+			e.Facts = append(e.Facts, [2]string{"uv", clip(said)})
+			return &buildError{name, e}
+		}
 	}
+	e.Facts = append(e.Facts, [2]string{"uv", clip(said)})
 	return e
 }
 
-// only keeps the facts of one package, where there are any.
-func only(facts [][2]string, list []Requirement, name string) [][2]string {
-	var kept [][2]string
+// unsatisfiable tells a contradiction from a failure.
+func unsatisfiable(said string) bool { return strings.Contains(said, "unsatisfiable") }
+
+// names are the words of a text that could be packages.
+func names(said string) map[string]bool {
+	found := map[string]bool{}
+	for _, w := range wordForms.FindAllString(said, -1) {
+		found[Normal(w)] = true
+	}
+	return found
+}
+
+// askers are the lines that ask for certain packages.
+func askers(list []Requirement, which func(name string) bool) [][2]string {
+	var facts [][2]string
 	for _, r := range list {
-		if r.Name == name {
-			kept = append(kept, [2]string{r.From, r.Raw + "   (" + r.Place() + ")"})
+		if which(r.Name) {
+			facts = append(facts, [2]string{r.From, r.Raw + "   (" + r.Place() + ")"})
 		}
 	}
-	if len(kept) == 0 {
-		return facts
+	return facts
+}
+
+// unbuilt is the package without a wheel that it is about: rather one that
+// somebody asks for than one that came along.
+func unbuilt(said string, asked func(string) bool) string {
+	first := ""
+	for _, m := range noWheel.FindAllStringSubmatch(said, -1) {
+		name := Normal(m[1])
+		if asked(name) {
+			return name
+		}
+		if first == "" {
+			first = name
+		}
 	}
-	return kept
+	return first
 }
 
 // maxSaid bounds what is quoted of uv, in bytes.

@@ -20,7 +20,6 @@ const (
 	RulePattern    = "pattern"    // the class carries its mark
 	RuleSignature  = "signature"  // the only one whose class has these inputs
 	RuleCover      = "cover"      // another class needs it anyway
-	RuleAccepted   = "accepted"   // the top suggestion, taken on request
 )
 
 // Use is a class that the graphs use.
@@ -75,8 +74,6 @@ type Input struct {
 	Registry map[string][]Candidate
 	// Needed are packs that are installed whatever Resolve says.
 	Needed []Pack
-	// Accept takes the top candidate of every question.
-	Accept bool
 }
 
 // Choice is the pack of a class.
@@ -140,7 +137,7 @@ func Resolve(in Input) Result {
 		needed = append(needed, c.Pack)
 	}
 	for _, q := range open {
-		c, ok := in.settle(q, needed)
+		c, ok := settle(q, needed)
 		if ok {
 			r.Choices = append(r.Choices, c)
 			continue
@@ -292,9 +289,8 @@ func fits(used, declared []string) bool {
 	return true
 }
 
-// settle places an open class by the packs that are needed anyway, or by the
-// user's consent to suggestions.
-func (in Input) settle(q Question, needed []Pack) (Choice, bool) {
+// settle places an open class by the packs that are needed anyway.
+func settle(q Question, needed []Pack) (Choice, bool) {
 	var hit []Candidate
 	for _, c := range q.Candidates {
 		if c.Rule != RuleAux && slices.ContainsFunc(needed, c.Same) {
@@ -303,9 +299,6 @@ func (in Input) settle(q Question, needed []Pack) (Choice, bool) {
 	}
 	if len(hit) == 1 {
 		return Choice{Class: q.Class, Pack: hit[0].Pack, Rule: RuleCover, Candidates: len(q.Candidates)}, true
-	}
-	if in.Accept && len(q.Candidates) > 0 {
-		return Choice{Class: q.Class, Pack: q.Candidates[0].Pack, Rule: RuleAccepted, Candidates: len(q.Candidates)}, true
 	}
 	return Choice{}, false
 }
