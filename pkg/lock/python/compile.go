@@ -34,7 +34,7 @@ type Options struct {
 	CA string
 	// Build names packages that may be built from source: those that the service
 	// file lists itself.
-	Build []string
+	Build    []string
 	building []string
 	// Prefer are packages of an earlier resolution, whose versions stay where
 	// nothing speaks against them.
