@@ -40,6 +40,8 @@ type Class struct {
 	APINode      bool
 	Deprecated   bool
 	Experimental bool
+	// Check is what the class validates itself, nil where nothing is known.
+	Check *Check
 }
 
 // OutputSpec is one output slot.

@@ -59,7 +59,8 @@ func decodeClass(name string, raw json.RawMessage) (*Class, error) {
 	if err := json.Unmarshal(raw, &j); err != nil {
 		return nil, fmt.Errorf("decoding class: %w", err)
 	}
-	cl := &Class{Name: name, OutputNode: j.OutputNode, Module: j.Module, APINode: j.APINode, Deprecated: j.Deprecated, Experimental: j.Experimental, Title: j.DisplayName}
+	cl := &Class{Name: name, OutputNode: j.OutputNode, Module: j.Module, APINode: j.APINode, Deprecated: j.Deprecated, Experimental: j.Experimental,
+		Title: j.DisplayName, Check: checks[name]}
 	if cl.Title == "" {
 		cl.Title = name
 	}

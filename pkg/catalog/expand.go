@@ -1,6 +1,9 @@
 package catalog
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+)
 
 // Value is what a graph gives for an input, as far as a schema can depend on it.
 type Value struct {
@@ -23,6 +26,13 @@ func (cl *Class) Expand(value func(name string) Value) []InputSpec {
 		return cl.Inputs
 	}
 	return expand(nil, cl.Inputs, "", value)
+}
+
+// Chosen reports whether the value given for a dynamic combo is one of its
+// options.
+func (in *InputSpec) Chosen(value func(name string) Value) bool {
+	v := value(in.Name)
+	return v.Given && slices.ContainsFunc(in.Choices, func(c Choice) bool { return c.Key == v.Text })
 }
 
 func (in *InputSpec) isDynamic() bool { return in.Choices != nil || in.Grow != nil }

@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -43,9 +44,10 @@ func Graph(g *workflow.Graph, cat *catalog.Catalog, o GraphOptions) []diag.Diagn
 		o.ComfyUI = cat.Version
 	}
 	c := &checker{g: g, cat: cat, o: o, bad: map[string]bool{}, release: release(cat.Version)}
+	c.replace()
 	c.lookUp()
 	c.outputs()
-	for _, n := range g.Nodes {
+	for _, n := range c.g.Nodes {
 		if n.Class != "" && c.reached[n.ID] {
 			c.node(n)
 		}
@@ -68,6 +70,8 @@ type checker struct {
 	// ends are the nodes that make the graph run, reached what they need.
 	ends    []*workflow.Node
 	reached map[string]bool
+	// was holds the old classes of nodes that ComfyUI replaces.
+	was map[string]string
 	// bad are nodes with an error of their own.
 	bad map[string]bool
 	// whole is set where ComfyUI refuses the prompt before it looks at outputs.
@@ -104,9 +108,7 @@ func (c *checker) lookUp() {
 			continue
 		}
 		c.unknown = true
-		if !c.replaced(n.Class) {
-			missing = append(missing, n)
-		}
+		missing = append(missing, n)
 	}
 	missing = slices.DeleteFunc(missing, c.knownPack)
 	if len(missing) == 0 {
@@ -171,22 +173,6 @@ func (c *checker) unlocked(missing []*workflow.Node) {
 		Help:    "run `comfyctl lock`, or give --object-info from a ComfyUI that has the packs\nclasses: " + strings.Join(list, ", ")})
 }
 
-// replacements are old class names that ComfyUI rewrites since 0.14.0.
-var replacements = []string{"ResizeImagesByLongerEdge", "ImageBatch", "ImageScaleBy", "T2IAdapterLoader", "Load3DAnimation",
-	"Preview3DAnimation", "SDV_img2vid_Conditioning", "ConditioningAverage "}
-
-func (c *checker) replaced(class string) bool {
-	if !c.since(0, 14) {
-		return false
-	}
-	for _, r := range replacements {
-		if r == class {
-			return true
-		}
-	}
-	return false
-}
-
 // node checks one node against its class.
 func (c *checker) node(n *workflow.Node) {
 	cl := c.classes[n.ID]
@@ -212,6 +198,8 @@ func (c *checker) node(n *workflow.Node) {
 		case in == nil && s.Required:
 			c.missing(n, s)
 		case in == nil:
+		case s.Choices != nil && !s.Chosen(values(n)):
+			c.choice(n, in, s)
 		case in.Kind == workflow.Array:
 			c.link(n, in, s)
 		default:
@@ -240,8 +228,46 @@ func (c *checker) missing(n *workflow.Node, s *catalog.InputSpec) {
 	} else if s.Type == "COMBO" || s.Type == "INT" || s.Type == "FLOAT" || s.Type == "STRING" || s.Type == "BOOLEAN" {
 		help = "add a value for it; ComfyUI fills in no default"
 	}
+	if old := c.was[n.ID]; old != "" {
+		help = "ComfyUI replaces class `" + old + "` by `" + n.Class + "` and drops this input: write `" + n.Class + "` yourself"
+	}
 	c.add(n, diag.Diagnostic{Code: "CW103", Message: "required input `" + s.Name + "` of node `" + n.ID + "` is missing", Span: span,
-		Label: "`" + s.Name + "` is not here", Help: help, Pointer: n.Pointer + "/inputs", Server: "required_input_missing", Input: s.Name})
+		Label: "`" + s.Name + "` is not here", Help: help, Pointer: n.Pointer + "/inputs", Server: c.missed(n, s), Input: s.Name})
+}
+
+// missed is the error type of a required input that is not there. ComfyUI does
+// not look for dynamic combos; the node fails when it runs.
+func (c *checker) missed(n *workflow.Node, s *catalog.InputSpec) string {
+	own := c.own(n)
+	switch {
+	case s.Choices != nil:
+		return ""
+	case own != nil && (own.Types == s.Name || slices.Contains(own.Needs, s.Name)):
+		return c.raised(n)
+	}
+	return "required_input_missing"
+}
+
+// own is what the class of a node checks itself.
+func (c *checker) own(n *workflow.Node) *catalog.Check {
+	cl := c.classes[n.ID]
+	if cl == nil || cl.Check == nil || !c.since(cl.Check.Since[0], cl.Check.Since[1]) {
+		return nil
+	}
+	return cl.Check
+}
+
+// choice reports a dynamic combo without a known option, which ComfyUI takes
+// for an input that the class does not have.
+func (c *checker) choice(n *workflow.Node, in *workflow.Input, s *catalog.InputSpec) {
+	list := make([]json.RawMessage, len(s.Choices))
+	for i, o := range s.Choices {
+		list[i], _ = json.Marshal(o.Key) // a string always encodes
+	}
+	d := diag.Diagnostic{Code: "CW105", Message: "value is not one ComfyUI offers for `" + in.Name + "`", Span: in.ValueSpan,
+		Label: "ComfyUI takes it, and the node fails when it runs", Pointer: in.Pointer, Input: in.Name}
+	d.Help, d.Fix = optionHelp(&catalog.InputSpec{Enum: list}, in.Value(), in)
+	c.add(n, d)
 }
 
 // undeclared reports an input that the class does not have.
@@ -249,7 +275,9 @@ func (c *checker) undeclared(n *workflow.Node, in *workflow.Input, specs []catal
 	label := "ComfyUI ignores it"
 	if in.Link != nil {
 		label = "ComfyUI passes the link to the node, which then fails when it runs"
-		c.link(n, in, nil)
+		if c.g.Node(in.Link.Node) == nil {
+			c.dangling(n, in, "")
+		}
 	}
 	var names []string
 	for _, s := range specs {
@@ -291,4 +319,16 @@ func plural(n int, one, many string) string {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, many)
+}
+
+// named gives the findings of the parser the error types of the release: it
+// does not know which one will run the graph.
+func named(list []diag.Diagnostic, cat *catalog.Catalog) []diag.Diagnostic {
+	c := checker{release: release(cat.Version)}
+	for i := range list {
+		if list[i].Server == "invalid_prompt" {
+			list[i].Server = c.atLeast(0, 12, "missing_node_type", "invalid_prompt")
+		}
+	}
+	return list
 }

@@ -21,12 +21,7 @@ func (c *checker) link(n *workflow.Node, in *workflow.Input, s *catalog.InputSpe
 	}
 	from := c.g.Node(in.Link.Node)
 	if from == nil {
-		help := "remove the link, or give the node that it came from"
-		if id := diag.Suggest(in.Link.Node, nodeIDs(c.g)); id != "" {
-			help = "did you mean node `" + id + "`?"
-		}
-		c.add(n, diag.Diagnostic{Code: "CW004", Message: "`" + in.Name + "` of node `" + n.ID + "` is linked to a node that is not there",
-			Span: in.ValueSpan, Label: "no node has the id `" + in.Link.Node + "`", Help: help, Pointer: in.Pointer, Input: in.Name, Server: c.raised(n)})
+		c.dangling(n, in, c.raised(n))
 		return
 	}
 	cl := c.classes[from.ID]
@@ -42,16 +37,51 @@ func (c *checker) link(n *workflow.Node, in *workflow.Input, s *catalog.InputSpe
 			Label: slots(cl), Help: slotHelp(cl, s), Pointer: in.Pointer, Input: in.Name, Server: c.raised(n)})
 		return
 	}
-	if s != nil && !fits(cl.Outputs[slot].Type, s) {
+	own := c.own(n)
+	switch {
+	case s == nil:
+	case own != nil && own.Types != "":
+		if own.Types == in.Name && !fits(cl.Outputs[slot].Type, s) {
+			c.mismatch(n, in, s, from, cl, slot)
+		}
+	case !fits(cl.Outputs[slot].Type, s):
+		c.mismatch(n, in, s, from, cl, slot)
+	case own != nil && own.File == in.Name && !own.OrNone:
 		c.mismatch(n, in, s, from, cl, slot)
 	}
+}
+
+// dangling reports a link to a node that is not there. A link of an input that
+// the class does not have is only met when the graph runs, and kills ComfyUI's
+// worker.
+func (c *checker) dangling(n *workflow.Node, in *workflow.Input, server string) {
+	help := "remove the link, or give the node that it came from"
+	if id := diag.Suggest(in.Link.Node, nodeIDs(c.g)); id != "" {
+		help = "did you mean node `" + id + "`?"
+	}
+	c.add(n, diag.Diagnostic{Code: "CW004", Message: "`" + in.Name + "` of node `" + n.ID + "` is linked to a node that is not there",
+		Span: in.ValueSpan, Label: "no node has the id `" + in.Link.Node + "`", Help: help, Pointer: in.Pointer, Input: in.Name, Server: server})
+}
+
+// refusal is the error type of a link that ComfyUI refuses: a class that looks
+// at a file name itself raises where there is none.
+func (c *checker) refusal(n *workflow.Node, in *workflow.Input, typ string) string {
+	own := c.own(n)
+	switch {
+	case own == nil:
+	case own.File == in.Name && (!own.OrNone || typ == "bad_linked_input" && !falsy(in.Raw)):
+		return c.raised(n)
+	case own.Types == in.Name && typ == "return_type_mismatch":
+		return "custom_validation_failed"
+	}
+	return typ
 }
 
 func (c *checker) malformed(n *workflow.Node, in *workflow.Input) {
 	label, server := "a link is [\"node id\", slot]", c.raised(n)
 	switch in.Malformed {
 	case workflow.WrongLength:
-		label, server = "ComfyUI takes every list for a link: [\"node id\", slot]", "bad_linked_input"
+		label, server = "ComfyUI takes every list for a link: [\"node id\", slot]", c.refusal(n, in, "bad_linked_input")
 	case workflow.WrongNode:
 		label = "the node id of a link is a string"
 	case workflow.WrongSlot:
@@ -76,7 +106,7 @@ func (c *checker) mismatch(n *workflow.Node, in *workflow.Input, s *catalog.Inpu
 	if custom(cl) || custom(c.classes[n.ID]) {
 		severity = diag.SeverityWarning // packs compare types in their own way
 	}
-	c.add(n, diag.Diagnostic{Code: "CW012", Severity: severity, Span: in.ValueSpan, Pointer: in.Pointer, Input: in.Name, Server: "return_type_mismatch",
+	c.add(n, diag.Diagnostic{Code: "CW012", Severity: severity, Span: in.ValueSpan, Pointer: in.Pointer, Input: in.Name, Server: c.refusal(n, in, "return_type_mismatch"),
 		Message: fmt.Sprintf("`%s` of node `%s` takes %s, not %s", in.Name, n.ID, s.Type, cl.Outputs[slot].Type),
 		Label:   fmt.Sprintf("slot %d of node `%s` (%s) gives %s", in.Link.Slot, from.ID, from.Class, cl.Outputs[slot].Type), Help: help})
 }
@@ -153,12 +183,22 @@ func (c *checker) cycles() {
 			c.bad[e.To.ID] = true
 		}
 		last := walk[len(walk)-1]
+		server := c.atLeast(0, 20, "dependency_cycle", "prompt_outputs_failed_validation")
+		if slices.ContainsFunc(walk, func(e workflow.Edge) bool { return !c.declared(e) }) {
+			server = "" // only met when the graph runs
+		}
 		d := diag.Diagnostic{Code: "CW005", Message: "nodes wait for each other: " + path, Span: walk[0].Input.ValueSpan,
 			Label: "this link closes the circle", Help: "remove one of these links", Pointer: walk[0].Input.Pointer, Input: walk[0].Input.Name,
-			Server: c.atLeast(0, 20, "dependency_cycle", "prompt_outputs_failed_validation")}
+			Server: server}
 		if last.Input != walk[0].Input {
 			d.Related = []diag.Related{{Span: last.Input.ValueSpan, Label: "and this one"}}
 		}
 		c.add(walk[0].To, d)
 	}
+}
+
+// declared reports whether the class has the input of a link.
+func (c *checker) declared(e workflow.Edge) bool {
+	cl := c.classes[e.To.ID]
+	return cl == nil || slices.ContainsFunc(cl.Expand(values(e.To)), func(s catalog.InputSpec) bool { return s.Name == e.Input.Name && s.Choices == nil })
 }

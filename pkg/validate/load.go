@@ -296,11 +296,11 @@ func (l *loader) workflow(r ref) error {
 	}
 	g, list := workflow.Parse(name, src)
 	if g == nil {
-		l.list = append(l.list, list...)
+		l.list = append(l.list, named(list, l.plan.Catalog)...)
 		return nil
 	}
 	onlyText(list, src, g.Source)
-	l.list = append(l.list, list...)
+	l.list = append(l.list, named(list, l.plan.Catalog)...)
 	l.plan.files[name] = g.Source
 	w := Workflow{Name: r.w.Name, Version: r.w.Version, Description: r.w.Description, File: name, Graph: g, at: r.at, own: r.w}
 	for _, a := range r.w.Aliases {

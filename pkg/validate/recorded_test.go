@@ -155,6 +155,7 @@ var unlike = map[string]string{
 	"replicate__cog-comfyui__hunyuan_video_image_to_video_api": "made before two inputs became required",
 	"replicate__cog-comfyui__sdxl_lightning_unet_api":          "made before UNETLoader got the required input weight_dtype",
 	"replicate__cog-comfyui__sdxl_revision_zero_positive":      "made before CLIPVisionEncode got the required input crop",
+	"Silverzonegames__online-sd-ui__lcm_img2img_api":           "the folder of a model is written as on Windows",
 	"stewlab__comfyui-mcp-server__3d_hunyuan3d":                "the node id of a link is a number",
 	"stewlab__comfyui-mcp-server__generate_song":               "placeholders in place of numbers",
 	"vast-ai__base-image__video_ltx2_3_flf2v":                  "placeholder in place of a seed",

@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/comfyctl/comfyctl/internal/diag"
 	"github.com/comfyctl/comfyctl/pkg/catalog"
@@ -21,20 +22,28 @@ func (c *checker) constant(n *workflow.Node, in *workflow.Input, s *catalog.Inpu
 		return
 	}
 	raw := in.Value()
-	if s.Folder != "" || s.File != "" {
-		c.file(n, in, s)
-		return
-	}
 	num, err := coerce(raw, s.Type)
 	if err != nil {
 		c.add(n, diag.Diagnostic{Code: "CW106", Message: fmt.Sprintf("value of `%s` cannot be read as %s", in.Name, s.Type), Span: in.ValueSpan, Label: err.Error(),
 			Help: "give " + article(s.Type), Pointer: in.Pointer, Input: in.Name, Server: "invalid_input_type"})
 		return
 	}
+	switch own := c.own(n); {
+	case own != nil && own.Types == in.Name:
+		c.add(n, diag.Diagnostic{Code: "CW012", Span: in.ValueSpan, Pointer: in.Pointer, Input: in.Name, Server: c.raised(n),
+			Message: fmt.Sprintf("`%s` of node `%s` takes a link, not a value", in.Name, n.ID), Label: "no link", Help: "link a node that gives " + s.Type})
+		return
+	case own.Has(in.Name):
+		c.ownFile(n, in, own, raw)
+		return
+	case s.Folder != "" || s.File != "":
+		c.file(n, in, s, raw)
+		return
+	}
 	if num == nil {
 		num, _ = jsonNumber(raw)
 	}
-	if num != nil && !c.inRange(n, in, s, num) {
+	if !c.comparable(n, in, s, raw) || num != nil && !c.inRange(n, in, s, num) {
 		return
 	}
 	if s.Type == "COMBO" {
@@ -45,6 +54,20 @@ func (c *checker) constant(n *workflow.Node, in *workflow.Input, s *catalog.Inpu
 			Message: "seed is above 2^53-1", Label: "JavaScript callers cannot send this number exactly",
 			Help: fmt.Sprintf("use a seed of at most %d", int64(contract.MaxSafeSeed))})
 	}
+}
+
+// comparable reports whether a value can be held against limits: where the type
+// is none that ComfyUI converts, a text raises.
+func (c *checker) comparable(n *workflow.Node, in *workflow.Input, s *catalog.InputSpec, raw json.RawMessage) bool {
+	if s.Min == "" && s.Max == "" || s.Type == "INT" || s.Type == "FLOAT" || string(raw) == "NaN" {
+		return true
+	}
+	if _, ok := jsonNumber(raw); ok {
+		return true
+	}
+	c.add(n, diag.Diagnostic{Code: "CW106", Message: fmt.Sprintf("value of `%s` cannot be read as %s", in.Name, s.Type), Span: in.ValueSpan, Label: short(raw) + " is not a number",
+		Help: "give a number " + rangeText(s), Pointer: in.Pointer, Input: in.Name, Server: c.raised(n)})
+	return false
 }
 
 func article(t string) string {
@@ -175,6 +198,9 @@ func contains(list []json.RawMessage, v json.RawMessage) bool {
 	return false
 }
 
+// maxIntDigits is how long a text may be that Python reads as an integer.
+const maxIntDigits = 4300
+
 // precision holds 64-bit integers and float64 exactly.
 const precision = 256
 
@@ -231,8 +257,8 @@ func coerce(raw json.RawMessage, schemaType string) (*big.Float, error) {
 
 func toInt(raw json.RawMessage) (*big.Float, error) {
 	if len(raw) > 0 && raw[0] == '"' {
-		digits := strings.TrimSpace(text(raw))
-		if !pythonDigits(strings.TrimLeft(digits, "+-")) || strings.LastIndexAny(digits, "+-") > 0 {
+		digits := pythonText(text(raw))
+		if !pythonDigits(strings.TrimLeft(digits, "+-")) || strings.LastIndexAny(digits, "+-") > 0 || len(digits) > maxIntDigits {
 			return nil, fmt.Errorf("the text %s is not a whole number", raw)
 		}
 		f, ok := newFloat().SetString(strings.ReplaceAll(digits, "_", ""))
@@ -256,7 +282,7 @@ func toFloat(raw json.RawMessage) (*big.Float, error) {
 		return nil, nil
 	}
 	if len(raw) > 0 && raw[0] == '"' {
-		s := strings.ToLower(strings.TrimSpace(text(raw)))
+		s := strings.ToLower(pythonText(text(raw)))
 		switch strings.TrimPrefix(strings.TrimPrefix(s, "-"), "+") {
 		case "nan":
 			return nil, nil
@@ -273,7 +299,30 @@ func toFloat(raw json.RawMessage) (*big.Float, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s is not a number", short(raw))
 	}
-	return f, nil
+	rounded, _ := f.Float64()
+	if math.IsInf(rounded, 0) && !f.IsInf() {
+		return nil, fmt.Errorf("%s is too large", short(raw))
+	}
+	return newFloat().SetFloat64(rounded), nil
+}
+
+// pythonText is a text as Python reads numbers from it: without white space
+// around, with the digits of any script as ASCII ones.
+func pythonText(s string) string {
+	s = strings.TrimFunc(s, func(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f })
+	return strings.Map(func(r rune) rune {
+		if r < unicode.MaxASCII || !unicode.IsDigit(r) {
+			return r
+		}
+		if r >= 0x1d7ce && r <= 0x1d7ff { // five rows of digits without a gap
+			return '0' + (r-0x1d7ce)%10
+		}
+		d := rune(0)
+		for d < 9 && unicode.IsDigit(r-d-1) {
+			d++
+		}
+		return '0' + d
+	}, s)
 }
 
 // pythonDigits accepts what Python's int() does: digits with single

@@ -104,10 +104,12 @@ func (p *parser) node(g *Graph, m jsonpos.Member) *Node {
 	if t := m.Val.Get("_meta").Get("title"); t != nil && t.Kind == jsonpos.String {
 		n.Title, n.TitleSpan = t.Text, p.loc.Span(t.Start, t.End)
 	}
-	if class == nil || class.Kind != jsonpos.String {
+	if class == nil || class.Kind != jsonpos.String || class.Text == "" {
 		label, help := "this entry has no `class_type`", "add the class of the node, or remove the entry if it is no node"
 		if m.Val.Kind != jsonpos.Object {
 			label = "this entry is not an object"
+		} else if class != nil && class.Kind == jsonpos.String {
+			label = "`class_type` is empty"
 		} else if class != nil {
 			label = "`class_type` is not a string"
 		}
@@ -173,6 +175,12 @@ func (p *parser) link(v *jsonpos.Value) (*Link, Malformed) {
 	}
 	if v.Elems[0].Kind != jsonpos.String {
 		return nil, WrongNode
+	}
+	switch text := string(p.src[v.Elems[1].Start:v.Elems[1].End]); text { // Python counts with booleans
+	case "false":
+		return &Link{Node: v.Elems[0].Text, Slot: 0}, NotMalformed
+	case "true":
+		return &Link{Node: v.Elems[0].Text, Slot: 1}, NotMalformed
 	}
 	slot, err := strconv.Atoi(string(p.src[v.Elems[1].Start:v.Elems[1].End]))
 	if v.Elems[1].Kind != jsonpos.Number || err != nil {
