@@ -3,6 +3,7 @@ package validate
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/comfyctl/comfyctl/internal/diag"
 	"github.com/comfyctl/comfyctl/pkg/catalog"
+	"github.com/comfyctl/comfyctl/pkg/runner/engine/stub"
 	"github.com/comfyctl/comfyctl/pkg/workflow"
 )
 
@@ -282,4 +284,66 @@ func everyClass(cat *catalog.Catalog, seed uint64) map[string]document {
 		graphs[name] = d
 	}
 	return graphs
+}
+
+// stopWorker sends a prompt whose unreachable node has no inputs: the thread
+// that runs prompts dies on it, and the server goes on answering.
+func (s *server) stopWorker(t testing.TB, pause time.Duration) {
+	t.Helper()
+	post := func(prompt string) {
+		if status, body := s.call(t, http.MethodPost, "/prompt", []byte(`{"prompt":`+prompt+`}`)); status != http.StatusOK {
+			t.Fatalf("stopping the worker: status %d: %s", status, body)
+		}
+	}
+	post(`{"1":{"class_type":"EmptyImage","inputs":{"width":16,"height":16,"batch_size":1,"color":0},"_meta":{"title":"a"}},
+		"2":{"class_type":"PreviewImage","inputs":{"images":["1",0]},"_meta":{"title":"b"}},"3":{"class_type":"EmptyImage","_meta":{"title":"c"}}}`)
+	time.Sleep(pause)
+	post(`{"1":{"class_type":"EmptyImage","inputs":{"width":16,"height":16,"batch_size":1,"color":1},"_meta":{"title":"a"}},
+		"2":{"class_type":"PreviewImage","inputs":{"images":["1",0]},"_meta":{"title":"b"}}}`)
+	time.Sleep(3 * pause)
+	_, body := s.call(t, http.MethodGet, "/queue", nil)
+	var q struct {
+		Pending []json.RawMessage `json:"queue_pending"`
+	}
+	if err := json.Unmarshal(body, &q); err != nil || len(q.Pending) == 0 {
+		t.Fatalf("the worker still takes prompts: %s %v", body, err)
+	}
+}
+
+// TestStubAnswersAlike holds the stub engine's answers against our verdicts,
+// which the test of the same kind holds against those of real ComfyUIs.
+func TestStubAnswersAlike(t *testing.T) {
+	graphs := coreGraphs(t)
+	for _, version := range catalog.Versions() {
+		t.Run(version, func(t *testing.T) {
+			p, err := stub.New(stub.Options{Version: version, Dir: t.TempDir()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = p.Stop(context.WithoutCancel(t.Context())) }()
+			s := connect(t, p.URL(), version)
+			s.stopWorker(t, 50*time.Millisecond)
+			n := newTally()
+			check := func(name string, d document) {
+				src := d.encode()
+				if diff := compare(src, s.cat, s.options(), s.ask(t, src), n); len(diff) > 0 {
+					small := shrink(d, func(c document) bool {
+						src := c.encode()
+						return slices.Contains(compare(src, s.cat, s.options(), s.ask(t, src), newTally()), diff[0])
+					}).encode()
+					t.Errorf("%s:\n  %s\n  %s\n  stub: %+v", name, strings.Join(diff, "\n  "), small, s.ask(t, small))
+				}
+			}
+			for name, d := range graphs {
+				check(name, d)
+			}
+			mutants(graphs, s.cat, 1, 300, func(seed uint64, from string, steps []string, d document) {
+				check(fmt.Sprintf("seed %d: %s: %s", seed, from, strings.Join(steps, "; ")), d)
+			})
+			t.Logf("%s", n)
+		})
+	}
 }

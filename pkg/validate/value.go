@@ -8,9 +8,9 @@ import (
 	"math/big"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/comfyctl/comfyctl/internal/diag"
+	"github.com/comfyctl/comfyctl/internal/python"
 	"github.com/comfyctl/comfyctl/pkg/catalog"
 	"github.com/comfyctl/comfyctl/pkg/contract"
 	"github.com/comfyctl/comfyctl/pkg/workflow"
@@ -198,9 +198,6 @@ func contains(list []json.RawMessage, v json.RawMessage) bool {
 	return false
 }
 
-// maxIntDigits is how long a text may be that Python reads as an integer.
-const maxIntDigits = 4300
-
 // precision holds 64-bit integers and float64 exactly.
 const precision = 256
 
@@ -257,15 +254,11 @@ func coerce(raw json.RawMessage, schemaType string) (*big.Float, error) {
 
 func toInt(raw json.RawMessage) (*big.Float, error) {
 	if len(raw) > 0 && raw[0] == '"' {
-		digits := pythonText(text(raw))
-		if !pythonDigits(strings.TrimLeft(digits, "+-")) || strings.LastIndexAny(digits, "+-") > 0 || len(digits) > maxIntDigits {
-			return nil, fmt.Errorf("the text %s is not a whole number", raw)
-		}
-		f, ok := newFloat().SetString(strings.ReplaceAll(digits, "_", ""))
+		n, ok := python.Int(text(raw))
 		if !ok {
-			return nil, fmt.Errorf("the text %s is not a whole number", raw)
+			return nil, fmt.Errorf("the text %s is not a whole number", short(raw))
 		}
-		return f, nil
+		return newFloat().SetInt(n), nil
 	}
 	f, ok := jsonNumber(raw)
 	if !ok || f.IsInf() {
@@ -282,16 +275,12 @@ func toFloat(raw json.RawMessage) (*big.Float, error) {
 		return nil, nil
 	}
 	if len(raw) > 0 && raw[0] == '"' {
-		s := strings.ToLower(pythonText(text(raw)))
-		switch strings.TrimPrefix(strings.TrimPrefix(s, "-"), "+") {
-		case "nan":
+		f, ok := python.Float(text(raw))
+		switch {
+		case !ok:
+			return nil, fmt.Errorf("the text %s is not a number", short(raw))
+		case math.IsNaN(f):
 			return nil, nil
-		case "inf", "infinity":
-			return newFloat().SetInf(s[0] == '-'), nil
-		}
-		f, err := strconv.ParseFloat(strings.ReplaceAll(s, "_", ""), 64)
-		if err != nil && !math.IsInf(f, 0) || strings.ContainsAny(s, "xp") || strings.Contains(s, "__") || strings.HasPrefix(s, "_") || strings.HasSuffix(s, "_") {
-			return nil, fmt.Errorf("the text %s is not a number", raw)
 		}
 		return newFloat().SetFloat64(f), nil
 	}
@@ -304,34 +293,6 @@ func toFloat(raw json.RawMessage) (*big.Float, error) {
 		return nil, fmt.Errorf("%s is too large", short(raw))
 	}
 	return newFloat().SetFloat64(rounded), nil
-}
-
-// pythonText is a text as Python reads numbers from it: without white space
-// around, with the digits of any script as ASCII ones.
-func pythonText(s string) string {
-	s = strings.TrimFunc(s, func(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f })
-	return strings.Map(func(r rune) rune {
-		if r < unicode.MaxASCII || !unicode.IsDigit(r) {
-			return r
-		}
-		if r >= 0x1d7ce && r <= 0x1d7ff { // five rows of digits without a gap
-			return '0' + (r-0x1d7ce)%10
-		}
-		d := rune(0)
-		for d < 9 && unicode.IsDigit(r-d-1) {
-			d++
-		}
-		return '0' + d
-	}, s)
-}
-
-// pythonDigits accepts what Python's int() does: digits with single
-// underscores between them.
-func pythonDigits(s string) bool {
-	if s == "" || strings.HasPrefix(s, "_") || strings.HasSuffix(s, "_") || strings.Contains(s, "__") {
-		return false
-	}
-	return strings.Trim(s, "0123456789_") == ""
 }
 
 func short(raw json.RawMessage) string {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/comfyctl/comfyctl/internal/python"
 )
 
 // dump writes a value as Python's json.dumps does: ", " and ": " between,
@@ -185,29 +187,12 @@ func pyInt(v any) (*big.Int, error) {
 		n, _ := big.NewFloat(v).Int(nil)
 		return n, nil
 	case string:
-		text := strings.TrimSpace(v)
-		if digits(text) && len(text) <= maxDigits {
-			if n, ok := new(big.Int).SetString(strings.ReplaceAll(text, "_", ""), 10); ok {
-				return n, nil
-			}
+		if n, ok := python.Int(v); ok {
+			return n, nil
 		}
 		return nil, raise("ValueError", "invalid literal for int() with base 10: "+quoteRepr(v))
 	}
 	return nil, raise("TypeError", "int() argument must be a string, a bytes-like object or a real number, not '"+pyType(v)+"'")
-}
-
-// digits reports whether the text is an integer as Python writes one, where
-// single underscores may stand between digits.
-func digits(s string) bool {
-	s = strings.TrimPrefix(strings.TrimPrefix(s, "+"), "-")
-	last := '_'
-	for _, r := range s {
-		if (r < '0' || r > '9') && (r != '_' || last == '_') {
-			return false
-		}
-		last = r
-	}
-	return last != '_'
 }
 
 // pyFloat is Python's float(v).
@@ -227,11 +212,8 @@ func pyFloat(v any) (float64, error) {
 		}
 		return 0, nil
 	case string:
-		text := strings.ToLower(strings.TrimSpace(v))
-		if !strings.HasPrefix(strings.TrimLeft(text, "+-"), "0x") {
-			if f, err := strconv.ParseFloat(text, 64); err == nil || math.IsInf(f, 0) {
-				return f, nil
-			}
+		if f, ok := python.Float(v); ok {
+			return f, nil
 		}
 		return 0, raise("ValueError", "could not convert string to float: "+quoteRepr(v))
 	}

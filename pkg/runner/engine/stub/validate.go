@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,6 +26,9 @@ var errBroken = errors.New("uncaught")
 // validate is POST /prompt's check, stage by stage.
 func (c *core) validate(p, req *object) (*verdict, error) {
 	v := &verdict{nodes: obj()}
+	if err := c.replace(p); err != nil {
+		return nil, err
+	}
 	var outputs []string
 	targets, _ := req.get("partial_execution_targets")
 	for _, id := range p.keys {
@@ -51,13 +53,8 @@ func (c *core) validate(p, req *object) (*verdict, error) {
 	}
 	ch := &checker{c: c, p: p, done: map[string]*checked{}, files: c.files()}
 	for _, id := range outputs {
-		ch.cycle = false
 		if ch.output(id) {
 			v.good = append(v.good, id)
-			continue
-		}
-		if ch.cycle {
-			c.cycles(v, ch, id)
 			continue
 		}
 		for _, bad := range ch.order {
@@ -77,24 +74,6 @@ func (c *core) validate(p, req *object) (*verdict, error) {
 		v.err = failure("prompt_outputs_failed_validation", "No output of the prompt is valid", ch.details(outputs), obj())
 	}
 	return v, nil
-}
-
-// cycles names the nodes of a cycle, which only newer releases do.
-func (c *core) cycles(v *verdict, ch *checker, output string) {
-	if !c.since(20) {
-		return
-	}
-	for _, loop := range ch.loops {
-		members := []any{}
-		for _, id := range loop {
-			members = append(members, id)
-		}
-		for _, id := range loop {
-			class, _ := ch.p.values[id].(*object).get("class_type")
-			v.nodes.set(id, obj("errors", []any{failure("dependency_cycle", "The node is part of a cycle", strings.Join(loop, " -> "), obj("node_id", id, "cycle_nodes", members))},
-				"dependent_outputs", []any{output}, "class_type", class))
-		}
-	}
 }
 
 func wanted(targets any, id string) bool {
@@ -136,8 +115,6 @@ type checker struct {
 	done  map[string]*checked
 	order []string
 	path  []string
-	cycle bool
-	loops [][]string
 	files map[string][]string
 }
 
@@ -159,10 +136,6 @@ func (ch *checker) details(outputs []string) string {
 func (ch *checker) output(id string) bool {
 	ok, ex := ch.node(id)
 	if ex != nil {
-		if ch.cycle {
-			delete(ch.done, id)
-			return false
-		}
 		ch.record(id, false, failure("exception_during_validation", "Validating the node raised", ex.message,
 			obj("exception_type", ex.kind, "traceback", []any{})))
 		return false
@@ -182,10 +155,9 @@ func (ch *checker) node(id string) (bool, *exception) {
 	if d := ch.done[id]; d != nil {
 		return d.ok, nil
 	}
-	if slices.Contains(ch.path, id) {
-		ch.cycle = true
-		ch.loops = append(ch.loops, append([]string{}, ch.path[slices.Index(ch.path, id):]...))
-		return false, raise("RecursionError", "the graph has a cycle")
+	if at := slices.Index(ch.path, id); at >= 0 {
+		ch.loop(ch.path[at:])
+		return false, nil
 	}
 	ch.path = append(ch.path, id)
 	defer func() { ch.path = ch.path[:len(ch.path)-1] }()
@@ -201,6 +173,9 @@ func (ch *checker) node(id string) (bool, *exception) {
 	valid := true
 	specs := specsOf(cl, inputs)
 	for i := range specs {
+		if specs[i].Choices != nil && !specs[i].Chosen(given(inputs)) {
+			continue // ComfyUI does not know such an input then
+		}
 		e, ok, ex := ch.input(cl, inputs, &specs[i])
 		if ex != nil {
 			return false, ex
@@ -210,22 +185,48 @@ func (ch *checker) node(id string) (bool, *exception) {
 		}
 		valid = valid && ok
 	}
-	if len(errs) == 0 && valid {
-		if e := ch.custom(cl, inputs); e != nil {
-			errs, valid = append(errs, e), false
-		}
+	own, ex := ch.own(cl, inputs)
+	if ex != nil {
+		return false, ex
+	}
+	errs = append(errs, own...)
+	if before := ch.done[id]; before != nil { // it is part of a cycle
+		valid, errs = false, append(before.errors, errs...)
 	}
 	ch.record(id, valid && len(errs) == 0, errs...)
 	return valid && len(errs) == 0, nil
 }
 
+// loop notes a cycle on its nodes, which only newer releases do; older ones
+// recurse until Python's limit and say nothing.
+func (ch *checker) loop(nodes []string) {
+	if !ch.c.since(20) {
+		return
+	}
+	members, words := []any{}, []string{}
+	for _, id := range append(slices.Clone(nodes), nodes[0]) {
+		class, _ := ch.p.values[id].(*object).get("class_type")
+		words = append(words, id+" ("+pyStr(class)+")")
+	}
+	for _, id := range nodes {
+		members = append(members, id)
+	}
+	for _, id := range slices.Clone(nodes) {
+		ch.record(id, false, failure("dependency_cycle", "The node is part of a cycle", strings.Join(words, " -> "), obj("node_id", id, "cycle_nodes", members)))
+	}
+}
+
 // specsOf are the inputs that a node has with the values given.
 func specsOf(cl *catalog.Class, inputs *object) []catalog.InputSpec {
-	return cl.Expand(func(name string) catalog.Value {
-		v, given := inputs.get(name)
+	return cl.Expand(given(inputs))
+}
+
+func given(inputs *object) func(string) catalog.Value {
+	return func(name string) catalog.Value {
+		v, ok := inputs.get(name)
 		text, _ := v.(string)
-		return catalog.Value{Given: given, Text: text}
-	})
+		return catalog.Value{Given: ok, Text: text}
+	}
 }
 
 // config is an input's schema as /object_info shows it, [type, options].
@@ -291,8 +292,11 @@ func (ch *checker) input(cl *catalog.Class, inputs *object, s *catalog.InputSpec
 			obj("input_name", s.Name, "input_config", ch.config(cl.Name, s.Name), "received_value", inputs.values[s.Name], "exception_message", bad.message)), false, nil
 	}
 	inputs.set(s.Name, val)
-	if selfChecked(cl.Name, s) {
+	if ch.ownOf(cl).Has(s.Name) {
 		return nil, true, nil
+	}
+	if n := pyNumber(val); n == nil && (s.Min != "" || s.Max != "") && s.Type != "FLOAT" {
+		return nil, false, raise("TypeError", "'<' not supported between instances of '"+pyType(val)+"' and 'float'")
 	}
 	extra := func(config any) *object {
 		return obj("input_name", s.Name, "input_config", config, "received_value", val)
@@ -380,6 +384,12 @@ func (ch *checker) link(to *catalog.Class, s *catalog.InputSpec, link []any) (e 
 	class, _ := n.get("class_type")
 	cl, _ := ch.c.cat.Class(class.(string))
 	slot, isInt := link[1].(*big.Int)
+	if yes, isBool := link[1].(bool); isBool {
+		slot, isInt = new(big.Int), true
+		if yes {
+			slot.SetInt64(1)
+		}
+	}
 	if !isInt {
 		return nil, false, raise("TypeError", "tuple indices must be integers or slices, not "+pyType(link[1]))
 	}
@@ -390,15 +400,13 @@ func (ch *checker) link(to *catalog.Class, s *catalog.InputSpec, link []any) (e 
 	if at < 0 || at >= len(cl.Outputs) || !slot.IsInt64() {
 		return nil, false, raise("IndexError", "tuple index out of range")
 	}
-	if received := cl.Outputs[at].Type; !ch.compatible(received, s.Type) {
+	own := ch.ownOf(to)
+	if received := cl.Outputs[at].Type; (own == nil || own.Types == "") && !ch.compatible(received, s.Type) {
 		return failure("return_type_mismatch", "The types of a link differ", fmt.Sprintf("%s, received_type(%s) mismatch input_type(%s)", s.Name, received, s.Type),
 			obj("input_name", s.Name, "input_config", ch.config(to.Name, s.Name), "received_type", received, "linked_node", link)), false, nil
 	}
 	ok, ex = ch.node(from)
 	if ex != nil {
-		if ch.cycle {
-			return nil, false, ex
-		}
 		ch.record(from, false, failure("exception_during_inner_validation", "Validating a node before it raised", ex.message,
 			obj("input_name", s.Name, "input_config", ch.config(to.Name, s.Name), "exception_message", ex.message, "exception_type", ex.kind, "traceback", []any{}, "linked_node", link)))
 		return nil, false, nil
@@ -421,34 +429,6 @@ func (ch *checker) compatible(received, wants string) bool {
 		}
 	}
 	return false
-}
-
-// selfChecked are inputs that their class checks itself.
-func selfChecked(class string, s *catalog.InputSpec) bool {
-	switch class {
-	case "LoadImage", "LoadImageMask", "LoadAudio", "LoadVideo", "LoadLatent":
-		return s.File != ""
-	}
-	return false
-}
-
-// custom is what loaders of uploads check: that the file is there.
-func (ch *checker) custom(cl *catalog.Class, inputs *object) any {
-	for i := range cl.Inputs {
-		s := &cl.Inputs[i]
-		if !selfChecked(cl.Name, s) {
-			continue
-		}
-		v, _ := inputs.get(s.Name)
-		name, ok := v.(string)
-		if !ok {
-			continue
-		}
-		if _, err := os.Stat(ch.c.annotated(name)); err != nil {
-			return failure("custom_validation_failed", "The class refuses a value", s.Name+" - Invalid "+s.File+" file: "+name, obj("input_name", s.Name))
-		}
-	}
-	return nil
 }
 
 // annotated resolves "sub/name [output]" to a path inside the stub's folders.
