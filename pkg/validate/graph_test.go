@@ -45,7 +45,7 @@ func TestGraph(t *testing.T) {
 		{"empty", "v0.3.64", `{}`, []string{"CW008 error  prompt_no_outputs"}},
 		{"unknown class", "v0.30.2", `{` + source + `,"2":{"class_type":"SaveImag","inputs":{"images":["1",0]}}}`, []string{"CW101 error 2 missing_node_type"}},
 		{"replaced class", "v0.30.2", `{` + source + `,"3":{"class_type":"Load3DAnimation","inputs":{}},"2":{"class_type":"SaveImage","inputs":{"images":["3",0],"filename_prefix":"x"}}}`,
-			[]string{"CW009 warning 1", "CW103 error 3.model_file exception_during_inner_validation", "CW103 error 3.image required_input_missing",
+			[]string{"CW103 error 3.model_file exception_during_inner_validation", "CW103 error 3.image required_input_missing",
 				"CW103 error 3.width required_input_missing", "CW103 error 3.height required_input_missing"}},
 		{"replaced class, inputs moved", "v0.30.2", `{` + source + `,"3":{"class_type":"ResizeImagesByLongerEdge","inputs":{"images":["1",0],"longer_edge":64}},"2":{"class_type":"SaveImage","inputs":{"images":["3",0],"filename_prefix":"x"}}}`,
 			nil},
