@@ -56,6 +56,9 @@ func (a *App) origin(o *InitOptions, dir string, cat *catalog.Catalog) (*origin,
 	} else if workflow.IsPNG(src) {
 		org.file, org.write = strings.TrimSuffix(name, filepath.Ext(name))+"_api.json", true
 	}
+	if d, ok := from.App(src, org.graph); ok {
+		org.desc = from.Merge(org.desc, d)
+	}
 	return org, a.unmark(org, cat)
 }
 

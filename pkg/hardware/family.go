@@ -2,7 +2,7 @@ package hardware
 
 import (
 	"path"
-	"regexp"
+	"strings"
 )
 
 // family is how a kind of diffusion model uses memory while it samples: tokens
@@ -12,7 +12,7 @@ import (
 // chosen so that the sum agrees with what people report (see the test).
 type family struct {
 	name   string
-	file   *regexp.Regexp
+	file   pattern
 	pixel  int
 	frames int // 0: pictures
 	width  int
@@ -53,11 +53,11 @@ var (
 func familyOf(file string) (family, Certainty) {
 	base := path.Base(file)
 	for _, f := range families {
-		if f.file.MatchString(base) {
+		if f.file.matches(base) {
 			return f, Likely
 		}
 	}
-	if regexp.MustCompile(`^(checkpoints|diffusers)/`).MatchString(file) {
+	if strings.HasPrefix(file, "checkpoints/") || strings.HasPrefix(file, "diffusers/") {
 		return unet, Likely
 	}
 	return dit, Guess

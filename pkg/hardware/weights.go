@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // weights is what is known of one model file.
@@ -21,7 +22,7 @@ type weights struct {
 // known maps names of files to their parameters in units of 10^9, from the
 // sizes of the published files. The first that fits counts.
 var knownFiles = []struct {
-	name   *regexp.Regexp
+	name   pattern
 	params float64
 }{
 	{re(`flux.?2.*klein.*9b`), 9.0}, {re(`flux.?2.*klein`), 4.0}, {re(`flux.?2`), 32},
@@ -42,7 +43,15 @@ var knownFiles = []struct {
 	{re(`v1-5|sd.?1[._-]?5|sd15|v1-4|dreamshaper_8|dreamshaper8`), 1.07},
 }
 
-func re(s string) *regexp.Regexp { return regexp.MustCompile(`(?i)` + s) }
+// pattern is an expression that is compiled when it is first needed: most
+// commands never need one.
+type pattern func() *regexp.Regexp
+
+func re(s string) pattern {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)` + s) })
+}
+
+func (p pattern) matches(s string) bool { return p().MatchString(s) }
 
 // folderParams are the parameters of a usual file of a folder, in 10^9, where
 // its name says nothing.
@@ -56,7 +65,7 @@ var folderParams = map[string]float64{
 // bits are the bits a parameter takes in files of a name; the first that fits
 // counts. GGUF's blocks carry their scales with them.
 var bits = []struct {
-	name *regexp.Regexp
+	name pattern
 	bits float64
 	text string
 }{
@@ -66,7 +75,7 @@ var bits = []struct {
 	{re(`fp32|float32`), 32, "32 bits"},
 }
 
-var billions = regexp.MustCompile(`(?i)(?:^|[^a-z0-9.])([0-9]{1,2}(?:[._][0-9])?)b(?:[^a-z0-9]|$)`)
+var billions = re(`(?:^|[^a-z0-9.])([0-9]{1,2}(?:[._][0-9])?)b(?:[^a-z0-9]|$)`)
 
 // guessed are weights whose size nobody told: parameters by the name, bits by
 // the name.
@@ -75,13 +84,13 @@ func guessed(file string, pixels float64) weights {
 	folder, _, _ := strings.Cut(file, "/")
 	params, sure := 0.0, Likely
 	for _, k := range knownFiles {
-		if k.name.MatchString(base) {
+		if k.name.matches(base) {
 			params = k.params
 			break
 		}
 	}
 	if params == 0 {
-		if m := billions.FindStringSubmatch(base); m != nil {
+		if m := billions().FindStringSubmatch(base); m != nil {
 			params, _ = strconv.ParseFloat(strings.ReplaceAll(m[1], "_", "."), 64)
 		}
 	}
@@ -95,7 +104,7 @@ func guessed(file string, pixels float64) weights {
 	}
 	n, text := 16.0, "16 bits"
 	for _, b := range bits {
-		if b.name.MatchString(base) {
+		if b.name.matches(base) {
 			n, text = b.bits, b.text
 			break
 		}

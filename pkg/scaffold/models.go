@@ -151,7 +151,7 @@ func (w *writer) strangers() {
 
 func (w *writer) nodes() {
 	var packs []string
-	for _, p := range w.from.Packs {
+	for _, p := range w.packs() {
 		packs = append(packs, packName(p))
 	}
 	if len(w.report.Nodes) == 0 {
@@ -178,7 +178,7 @@ func (w *writer) nodes() {
 		return
 	}
 	w.line("nodes:")
-	for _, p := range w.from.Packs {
+	for _, p := range w.packs() {
 		switch {
 		case p.Repo == "":
 			w.line("  - registry: %s", scalar(packName(p)))
@@ -189,6 +189,21 @@ func (w *writer) nodes() {
 			w.line("    ref: %s", scalar(p.Ref))
 		}
 	}
+}
+
+// packs are those that came along, without the ones whose only nodes were
+// taken out of the graph.
+func (w *writer) packs() (list []from.Pack) {
+	for _, p := range w.from.Packs {
+		needed := len(p.Marks) == 0
+		for _, c := range w.report.Nodes {
+			needed = needed || slices.ContainsFunc(p.Marks, func(m string) bool { return strings.HasPrefix(c, m) })
+		}
+		if needed {
+			list = append(list, p)
+		}
+	}
+	return list
 }
 
 func packName(p from.Pack) string {

@@ -52,6 +52,9 @@ type Pack struct {
 	Repo, Ref string
 	// Registry is an id in the node registry, Version its release or empty.
 	Registry, Version string
+	// Marks are how the classes begin by which this pack marks inputs and
+	// outputs; without a node of one it is not needed.
+	Marks []string
 }
 
 // Model is a model file.

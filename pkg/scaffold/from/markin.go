@@ -130,7 +130,7 @@ func (u *unmarker) stay(in *contract.Input, n *node, m mark, value *field) {
 		return
 	}
 	in.To = []contract.Target{{Node: n.id, Input: name}}
-	u.d.Packs = append(u.d.Packs, Pack{Repo: m.pack})
+	u.d.repo(m.pack, "", true)
 }
 
 // become turns a mark into a core node of the same slots.

@@ -27,7 +27,7 @@ func (u *unmarker) output(n *node, m mark) {
 	o := contract.Output{Name: free(name, n.id, u.takenOutput), Node: n.id, Type: m.output}
 	if m.stays {
 		o.Type = ""
-		u.d.Packs = append(u.d.Packs, Pack{Repo: m.pack})
+		u.d.repo(m.pack, "", true)
 		u.d.Outputs = append(u.d.Outputs, o)
 		return
 	}

@@ -8,7 +8,11 @@ import (
 )
 
 // tools are packs that make or manage workflows and do nothing in one.
-var tools = []string{"comfyui-manager", "comfy-pack", "comfyui-deploy", "comfy-cli", "comfyui-api"}
+var tools = []string{"comfyui-manager", "comfy-cli", "comfyui-api"}
+
+// marking are packs whose nodes mark inputs and outputs, and how their classes
+// begin.
+var marking = map[string][]string{"comfy-pack": {"CPack"}, "comfyui-deploy": {"ComfyUIDeploy", "ComfyDeploy"}}
 
 // own are repositories of ComfyUI itself, listed by some tools as a pack.
 var own = regexp.MustCompile(`(?i)/(comfyanonymous|comfy-org)/comfyui$`)
@@ -29,7 +33,7 @@ func (d *Description) repo(address, ref string, enabled bool) {
 		d.Packs = append(d.Packs, Pack{Repo: at})
 		d.lose("that is no git ref", "ref `%s` of %s", ref, at)
 	default:
-		d.Packs = append(d.Packs, Pack{Repo: at, Ref: ref})
+		d.Packs = append(d.Packs, Pack{Repo: at, Ref: ref, Marks: marking[strings.ToLower(path.Base(at))]})
 	}
 }
 
@@ -54,7 +58,7 @@ func (d *Description) registry(id, version string) {
 		d.Packs = append(d.Packs, Pack{Registry: id})
 		d.lose("that is no version", "version `%s` of node pack %s", version, id)
 	default:
-		d.Packs = append(d.Packs, Pack{Registry: id, Version: version})
+		d.Packs = append(d.Packs, Pack{Registry: id, Version: version, Marks: marking[strings.ToLower(id)]})
 	}
 }
 
