@@ -43,7 +43,11 @@ func (u *unmarker) input(n *node, m mark) {
 func (u *unmarker) inputName(n *node, m mark) string {
 	name := ""
 	if m.name != "" {
-		name = paramName(n.say(m.name), n.title)
+		name = n.say(m.name)
+		if strings.Contains(name, "://") {
+			name = "" // Comfy Deploy writes the value over it, too
+		}
+		name = paramName(name, oneOf(n.title, strings.TrimPrefix(n.class, "ComfyUIDeployExternal")))
 	} else {
 		name = u.cpackName(n)
 	}
@@ -136,8 +140,12 @@ func (u *unmarker) stay(in *contract.Input, n *node, m mark, value *field) {
 // become turns a mark into a core node of the same slots.
 func (u *unmarker) become(in *contract.Input, n *node, m mark, value *field) {
 	file := "example.png" // ships with ComfyUI
-	if value != nil && value.kind == workflow.String && value.text != "" && !strings.Contains(value.text, "://") {
-		file = value.text
+	if value != nil && value.kind == workflow.String && value.text != "" {
+		if strings.Contains(value.text, "://") {
+			u.d.lose("callers send the picture", "the default of `%s`, %s", in.Name, value.text)
+		} else {
+			file = value.text
+		}
 	}
 	// Comfy Deploy wires a picture as the default.
 	if f := n.field("default_value"); f != nil && f.link != nil {

@@ -208,7 +208,7 @@ func paramName(s, fallback string) string {
 	}
 	s = strings.Trim(badName.ReplaceAllString(strings.ToLower(s), "_"), "_")
 	if s == "" || s[0] >= '0' && s[0] <= '9' {
-		return infer.Slug(fallback, "value")
+		s = infer.Slug(fallback, "value")
 	}
 	return s[:min(len(s), 63)]
 }

@@ -237,13 +237,14 @@ func TestUnmarkKept(t *testing.T) {
 func TestUnmarkNames(t *testing.T) {
 	g := graph(t, `{"1":{"class_type":"CPackInputString","inputs":{"value":"a"},"_meta":{"title":"text"}},"2":{"class_type":"CPackInputString","inputs":{"value":"b"},"_meta":{"title":"text"}},
 		"3":{"class_type":"CPackInputString","inputs":{"value":"c"},"_meta":{"title":"Größe!"}},"4":{"class_type":"ComfyUIDeployExternalText","inputs":{"input_id":"9 lives","default_value":"d"}},
+		"5":{"class_type":"ComfyUIDeployExternalImage","inputs":{"input_id":"https://example.com/a.png","default_value_url":"https://example.com/a.png"}},
 		"9":{"class_type":"X","inputs":{"a":["1",0],"b":["2",0],"c":["3",0],"d":["4",0]}}}`)
 	d, _ := Unmark(g, newest(t))
 	var names []string
 	for _, in := range d.Inputs {
 		names = append(names, in.Name)
 	}
-	if diff := cmp.Diff([]string{"text", "text_2", "c", "value"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"text", "text_2", "c", "text_4", "image"}, names); diff != "" {
 		t.Error(diff)
 	}
 }
