@@ -55,15 +55,6 @@ func TestRenderLimit(t *testing.T) {
 	}
 }
 
-func TestSuggest(t *testing.T) {
-	keys := []string{"count", "type", "vram", "min", "scale_to_zero_after"}
-	for got, want := range map[string]string{"cuont": "count", "tpye": "type", "VRAM": "vram", "scale_to_zero": "scale_to_zero_after", "zebra": "", "": ""} {
-		if s := Suggest(got, keys); s != want {
-			t.Errorf("%q gives %q, want %q", got, s, want)
-		}
-	}
-}
-
 func TestOffsetAndAt(t *testing.T) {
 	src := []byte("aé\nöb\n")
 	for off := 0; off <= len(src); off++ {

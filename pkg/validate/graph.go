@@ -76,6 +76,10 @@ type checker struct {
 	bad map[string]bool
 	// whole is set where ComfyUI refuses the prompt before it looks at outputs.
 	whole bool
+	// guesses counts the names that were guessed; meantClasses are those of
+	// classes.
+	guesses      int
+	meantClasses map[string]string
 }
 
 // add files a finding about a node.
@@ -121,7 +125,7 @@ func (c *checker) lookUp() {
 	c.whole = true
 	for _, n := range missing {
 		help := "if it comes from a node pack, list the pack under `nodes:` in the service file, or let `comfyctl lock` find it"
-		if s := diag.Suggest(n.Class, c.cat.Names()); s != "" {
+		if s := c.meantClass(n.Class); s != "" {
 			help = "did you mean `" + s + "`?"
 		}
 		c.add(n, diag.Diagnostic{Code: "CW101", Message: "ComfyUI has no node class `" + n.Class + "`",
@@ -276,7 +280,7 @@ func (c *checker) undeclared(n *workflow.Node, in *workflow.Input, specs []catal
 	if in.Link != nil {
 		label = "ComfyUI passes the link to the node, which then fails when it runs"
 		if c.g.Node(in.Link.Node) == nil {
-			c.dangling(n, in, "")
+			c.dangling(n, in, nil, "")
 		}
 	}
 	var names []string
@@ -286,7 +290,7 @@ func (c *checker) undeclared(n *workflow.Node, in *workflow.Input, specs []catal
 		}
 	}
 	help := "remove it"
-	if s := diag.Suggest(in.Name, names); s != "" {
+	if s := c.meant(in.Name, names); s != "" {
 		help = "did you mean `" + s + "`?"
 	}
 	c.add(n, diag.Diagnostic{Code: "CW107", Severity: diag.SeverityWarning, Span: in.KeySpan, Pointer: in.Pointer, Input: in.Name,

@@ -21,7 +21,7 @@ func (c *checker) link(n *workflow.Node, in *workflow.Input, s *catalog.InputSpe
 	}
 	from := c.g.Node(in.Link.Node)
 	if from == nil {
-		c.dangling(n, in, c.raised(n))
+		c.dangling(n, in, s, c.raised(n))
 		return
 	}
 	cl := c.classes[from.ID]
@@ -54,9 +54,9 @@ func (c *checker) link(n *workflow.Node, in *workflow.Input, s *catalog.InputSpe
 // dangling reports a link to a node that is not there. A link of an input that
 // the class does not have is only met when the graph runs, and kills ComfyUI's
 // worker.
-func (c *checker) dangling(n *workflow.Node, in *workflow.Input, server string) {
+func (c *checker) dangling(n *workflow.Node, in *workflow.Input, s *catalog.InputSpec, server string) {
 	help := "remove the link, or give the node that it came from"
-	if id := diag.Suggest(in.Link.Node, nodeIDs(c.g)); id != "" {
+	if id := c.meantNode(n, in, s); id != "" {
 		help = "did you mean node `" + id + "`?"
 	}
 	c.add(n, diag.Diagnostic{Code: "CW004", Message: "`" + in.Name + "` of node `" + n.ID + "` is linked to a node that is not there",

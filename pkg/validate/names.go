@@ -110,7 +110,7 @@ func (c *checker) model(n *workflow.Node, in *workflow.Input, s *catalog.InputSp
 	for _, m := range missing {
 		help += "\n- path: " + m + "\n  source: hf://…            # where it comes from"
 	}
-	if best := diag.Suggest(missing[0], c.o.Models); best != "" {
+	if best := diag.SuggestFile(missing[0], c.o.Models); best != "" {
 		help = "did you mean `" + strings.TrimPrefix(best, s.Folder+"/") + "`? or " + help
 	}
 	c.add(n, diag.Diagnostic{Code: "CM001", Message: "the workflow needs a model that `models:` does not list", Span: in.ValueSpan, Label: "not in the service file",
