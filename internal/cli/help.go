@@ -212,6 +212,7 @@ Without a flag
   CI                       never ask
   GITHUB_ACTIONS           annotations, log groups, $GITHUB_OUTPUT, $GITHUB_STEP_SUMMARY
   DOCKER_HOST              which Docker Engine
+  HF_ENDPOINT              a mirror of Hugging Face
 `)
 	return b.String()
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +15,8 @@ type ValidateOptions struct {
 	Strict, Fix bool
 	ObjectInfo  string
 	// Rules are the patterns of --rule.
-	Rules []string
+	Rules         []string
+	Online, Print bool
 }
 
 func newValidateCmd(a *App, f runFunc[ValidateOptions]) *cobra.Command {
@@ -24,7 +24,7 @@ func newValidateCmd(a *App, f runFunc[ValidateOptions]) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "validate [FILE|FOLDER…]",
 		Short:   "Check YAML, graph, nodes, models",
-		Example: "comfyctl validate\ncomfyctl validate --strict -o json\ncomfyctl validate --fix\ncomfyctl validate --rule 'CW1*' --report results.sarif services/",
+		Example: "comfyctl validate\ncomfyctl validate --strict -o json\ncomfyctl validate --fix\ncomfyctl validate --online\ncomfyctl validate --print -e prod\ncomfyctl validate --rule 'CW1*' --report results.sarif services/",
 		Aliases: []string{"check"},
 		GroupID: groupStart,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -36,7 +36,9 @@ func newValidateCmd(a *App, f runFunc[ValidateOptions]) *cobra.Command {
 	fl.BoolVar(&o.Strict, "strict", false, "warnings are errors")
 	fl.BoolVar(&o.Fix, "fix", false, "make the edits that cannot change the meaning")
 	fl.StringSliceVar(&o.Rules, "rule", nil, "only these rules: an id or a pattern such as CW1* (`RULE`; may be repeated)")
-	fl.StringVar(&o.ObjectInfo, "object-info", "", "node definitions, as ComfyUI's GET /object_info gives them (`FILE`)")
+	fl.StringVar(&o.ObjectInfo, "object-info", "", "node definitions, as ComfyUI's GET /object_info gives them (`FILE` or URL)")
+	fl.BoolVar(&o.Online, "online", false, "also ask the network: models' sources, refs, access; and whether secrets are set")
+	fl.BoolVar(&o.Print, "print", false, "print the merged service file, with where each value comes from")
 	return cmd
 }
 
@@ -48,6 +50,7 @@ type checked struct {
 	Rules  int            `json:"rules"`
 	Counts map[string]int `json:"counts"`
 	Fixed  int            `json:"fixed"`
+	Merged []merged       `json:"merged,omitempty"`
 
 	// chosen are the rules of --rule; nil means all.
 	chosen map[string]bool
@@ -66,20 +69,11 @@ func runValidate(ctx context.Context, a *App, o *ValidateOptions) error {
 	if err != nil {
 		return err
 	}
-	var info []byte
-	if o.ObjectInfo != "" {
-		path, err := a.path(o.ObjectInfo)
-		if err != nil {
-			return err
-		}
-		if info, err = os.ReadFile(path); err != nil {
-			return usageError("unreadable_file", "`"+o.ObjectInfo+"` cannot be read", pathReason(err))
-		}
+	info, err := a.objectInfo(ctx, o.ObjectInfo)
+	if err != nil {
+		return err
 	}
-	sum := checked{Files: []string{}, Rules: len(diag.Rules()), chosen: chosen}
-	if chosen != nil {
-		sum.Rules = len(chosen)
-	}
+	sum := checked{Files: []string{}, Rules: ruleCount(chosen, o.Online), chosen: chosen}
 	var all []diag.Diagnostic
 	sources := map[string][]byte{}
 	for _, file := range files {
@@ -96,6 +90,11 @@ func runValidate(ctx context.Context, a *App, o *ValidateOptions) error {
 	errs, warnings, notes := counts(all)
 	sum.Counts = map[string]int{"error": errs, "warning": warnings, "note": notes}
 	a.reply.data, a.reply.diags = sum, all
+	if o.Print && errs > 0 {
+		return checkError("invalid_service", count(errs, "error"), all)
+	} else if o.Print {
+		return nil
+	}
 	return a.reportFindings(all, sum, reports)
 }
 
@@ -119,6 +118,12 @@ func (a *App) validateOne(ctx context.Context, o *ValidateOptions, file string, 
 			list = onlyRules(list, sum.chosen)
 		}
 	}
+	if o.Online {
+		if list, err = a.online(ctx, p, list, o.Strict); err != nil {
+			return nil, err
+		}
+		list = onlyRules(list, sum.chosen)
+	}
 	sum.Files = append(sum.Files, p.Files()...)
 	for _, w := range p.Workflows {
 		sum.Inputs += len(w.Inputs)
@@ -126,10 +131,12 @@ func (a *App) validateOne(ctx context.Context, o *ValidateOptions, file string, 
 			sum.Nodes += len(w.Graph.Nodes)
 		}
 	}
+	if o.Print {
+		sum.Merged = append(sum.Merged, merged{File: p.File, Lines: p.Service.Merged(p.Defaults())})
+		return list, a.printMerged(p, list)
+	}
 	if a.flags.Output == formatText {
-		if err := a.printFindings(list); err != nil {
-			return nil, err
-		}
+		return list, a.printFindings(list)
 	}
 	return list, nil
 }

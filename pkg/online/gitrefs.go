@@ -67,8 +67,8 @@ func (g *gitServer) discover(ctx context.Context) error {
 
 // movedTo is the repository's new address, where a server redirects to one.
 func movedTo(resp *http.Response) (string, bool) {
-	next, err := resp.Location()
-	if resp.StatusCode/100 != 3 || err != nil {
+	next := location(resp)
+	if next == nil {
 		return "", false
 	}
 	path, ok := strings.CutSuffix(next.Path, "/info/refs")

@@ -165,8 +165,8 @@ func (c *checker) open(ctx context.Context, method, address, token string, follo
 		if err != nil {
 			return nil, err
 		}
-		next, err := resp.Location()
-		if resp.StatusCode/100 != 3 || err != nil || !follow(next, resp) {
+		next := location(resp)
+		if next == nil || !follow(next, resp) {
 			return resp, nil
 		}
 		_ = resp.Body.Close()
@@ -175,6 +175,18 @@ func (c *checker) open(ctx context.Context, method, address, token string, follo
 		}
 		at = next
 	}
+}
+
+// location is where a redirect goes; nil for any other answer.
+func location(resp *http.Response) *url.URL {
+	if resp.StatusCode/100 != 3 {
+		return nil
+	}
+	u, err := resp.Location()
+	if err != nil {
+		return nil
+	}
+	return u
 }
 
 func local(host string) bool {

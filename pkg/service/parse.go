@@ -39,7 +39,7 @@ func Parse(file string, src []byte, o Options) (*Service, []diag.Diagnostic) {
 	doc.secrets(root, map[*yaml.Node]bool{})
 	doc.expand(root, o.Lookup, map[*yaml.Node]bool{})
 	d := &decoder{document: doc, places: map[string]place{}, env: o.Env}
-	s := &Service{File: file, Source: doc.src[file], sources: doc.src}
+	s := &Service{File: file, Source: doc.src[file], sources: doc.src, doc: doc, root: root, env: o.Env}
 	s.Inputs.Auto = true
 	d.mapping(root, reflect.ValueOf(s).Elem(), "")
 	d.whole(root, s, o.Version)

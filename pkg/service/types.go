@@ -3,6 +3,8 @@ package service
 import (
 	"encoding/json"
 
+	"gopkg.in/yaml.v3"
+
 	"github.com/comfyctl/comfyctl/internal/diag"
 )
 
@@ -52,6 +54,10 @@ type Service struct {
 	Ignores []Ignore `yaml:"-"`
 
 	places map[string]place
+	// doc and root are the merged YAML, env the environment merged into it.
+	doc  *document
+	root *yaml.Node
+	env  string
 	// sources are the bytes of the file and of an overlay beside it.
 	sources map[string][]byte
 }

@@ -322,6 +322,12 @@ func (l *loader) workflow(r ref) error {
 // finish applies levels and puts the findings in reading order.
 func (l *loader) finish() []diag.Diagnostic {
 	l.levels()
+	l.sort()
+	return l.list
+}
+
+// sort puts findings in reading order: the service file's, then each graph's.
+func (l *loader) sort() {
 	order := map[string]int{l.plan.File: -1}
 	for i, w := range l.plan.Workflows {
 		if _, ok := order[w.File]; !ok {
@@ -337,5 +343,4 @@ func (l *loader) finish() []diag.Diagnostic {
 		}
 		return a.Start.Offset - b.Start.Offset
 	})
-	return l.list
 }
