@@ -28,6 +28,7 @@ require (
 )
 
 require github.com/BurntSushi/toml v1.5.0
+require pgregory.net/rapid v1.3.0
 
 require (
 	github.com/gofrs/flock v0.13.2

@@ -73,11 +73,11 @@ func TestRow13Terminated(t *testing.T) {
 	waiting := w.submit("waiting", hue(2))
 	must(t, w.runner.cmd.Process.Signal(syscall.SIGTERM))
 	w.until("draining", func() bool {
-		code, _, _, err := w.ask("POST", "/v1/workflows/draw/jobs", `{"input":{}}`)
+		code, _, _, err := w.ask("GET", "/readyz", nil)
 		return err == nil && code == http.StatusServiceUnavailable
 	})
-	if code, _, _, _ := w.ask("GET", "/readyz", nil); code != http.StatusServiceUnavailable {
-		t.Errorf("/readyz says %d while it drains", code)
+	if code, b, h, _ := w.ask("POST", "/v1/workflows/draw/jobs", `{"input":{}}`); code != http.StatusServiceUnavailable || h.Get("Retry-After") == "" {
+		t.Errorf("a job is answered %d %s while it drains", code, b)
 	}
 	must(t, os.Remove(w.control.path("hold")))
 	<-w.runner.done

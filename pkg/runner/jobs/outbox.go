@@ -30,7 +30,7 @@ func (s *sqlite) SaveDelivery(ctx context.Context, d *Delivery) error {
 }
 
 func (s *sqlite) deliveries(ctx context.Context, where string, args ...any) ([]Delivery, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT id, job, event, url, body, status, attempts, created_ms, next_ms, code, error FROM deliveries WHERE `+where, args...)
+	rows, err := s.db.QueryContext(ctx, `SELECT id, job, event, url, body, status, attempts, created_ms, next_ms, code, error FROM deliveries WHERE `+where, args...) //nolint:gosec // where is one of ours
 	if err != nil {
 		return nil, fmt.Errorf("reading deliveries: %w", err)
 	}

@@ -102,7 +102,7 @@ func (q *Queue) next(ctx context.Context) (*active, context.Context) {
 	if a.rec.Job.Status == Canceling {
 		stop(errCanceled)
 	}
-	go q.keep(lease, a.freed, stop)
+	go q.keep(lease, a.freed, stop) //nolint:gosec // it goes on while the job drains
 	return a, run
 }
 
