@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -16,7 +15,6 @@ import (
 	"github.com/comfyctl/comfyctl/pkg/catalog"
 	"github.com/comfyctl/comfyctl/pkg/graphview"
 	"github.com/comfyctl/comfyctl/pkg/validate"
-	"github.com/comfyctl/comfyctl/pkg/workflow"
 )
 
 // Formats of a drawing.
@@ -205,18 +203,18 @@ func (a *App) viewOfFile(name string) ([]*graphview.View, error) {
 	if err != nil {
 		return nil, err
 	}
-	src, err := os.ReadFile(path)
-	if err != nil {
-		return nil, usageError("unreadable_file", "`"+name+"` cannot be read", pathReason(err))
-	}
 	c, err := catalog.For("")
 	if err != nil {
 		return nil, err
 	}
-	g, list := workflow.Parse(a.shown(path), src)
+	w, err := a.readWorkflow(path, c)
+	if err != nil {
+		return nil, usageError("unreadable_file", "`"+name+"` cannot be read", pathReason(err))
+	}
+	g, list := w.graph, w.list
 	if g == nil {
 		a.reply.diags = list
-		a.sources = func(string) []byte { return src }
+		a.sources = func(string) []byte { return w.text }
 		return nil, a.refuse(path, list)
 	}
 	list = append(list, validate.Graph(g, c, validate.GraphOptions{})...)

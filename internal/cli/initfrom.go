@@ -33,7 +33,7 @@ type origin struct {
 
 // origin reads the workflow and what other tools say about it.
 func (a *App) origin(o *InitOptions, dir string, cat *catalog.Catalog) (*origin, error) {
-	org := &origin{form: "API format"}
+	org := &origin{}
 	for _, arg := range o.From {
 		src, name, err := a.readSource(arg)
 		if err != nil {
@@ -47,13 +47,15 @@ func (a *App) origin(o *InitOptions, dir string, cat *catalog.Catalog) (*origin,
 	if err != nil {
 		return nil, err
 	}
-	if org.graph, err = a.parseGraph(name, src); err != nil {
+	w, err := a.parseGraph(name, src, cat)
+	if err != nil {
 		return nil, err
 	}
+	org.graph, org.form = w.graph, w.form
 	org.file, org.read = name, name
 	if org.desc != nil && org.desc.Graph != nil && o.Workflow == "" {
 		org.file, org.write, org.form = filepath.Join(dir, "workflow_api.json"), true, string(org.desc.Kind)
-	} else if workflow.IsPNG(src) {
+	} else if w.media {
 		org.file, org.write = strings.TrimSuffix(name, filepath.Ext(name))+"_api.json", true
 	}
 	if d, ok := from.App(src, org.graph); ok {
@@ -131,17 +133,17 @@ func (a *App) graphSource(o *InitOptions, org *origin) (src []byte, name string,
 }
 
 // parseGraph reads a graph and shows what is wrong with it.
-func (a *App) parseGraph(name string, src []byte) (*workflow.Graph, error) {
-	g, list := workflow.Parse(a.shown(name), src)
-	a.sources = func(string) []byte { return src }
-	if g != nil && !diag.HasErrors(list) {
-		return g, nil
+func (a *App) parseGraph(name string, src []byte, cat *catalog.Catalog) (*workflowFile, error) {
+	w := openWorkflow(a.shown(name), src, cat)
+	a.sources = func(string) []byte { return w.text }
+	if w.graph != nil && !diag.HasErrors(w.list) {
+		return w, nil
 	}
-	a.reply.diags = list
-	if err := a.showFindings(onlyErrors(list)); err != nil {
+	a.reply.diags = w.list
+	if err := a.showFindings(onlyErrors(w.list)); err != nil {
 		return nil, err
 	}
-	return nil, checkError("unreadable_workflow", "no service file is made of "+a.shown(name), list)
+	return nil, checkError("unreadable_workflow", "no service file is made of "+a.shown(name), w.list)
 }
 
 // unmark takes other tools' marks out of the graph.
@@ -150,11 +152,11 @@ func (a *App) unmark(org *origin, cat *catalog.Catalog) error {
 	if !ok {
 		return nil
 	}
-	g, err := a.parseGraph(org.file, d.Graph)
+	w, err := a.parseGraph(org.file, d.Graph, cat)
 	if err != nil {
 		return fmt.Errorf("reading the graph without its marks: %w", err)
 	}
-	org.graph, org.desc = g, from.Merge(org.desc, d)
+	org.graph, org.desc = w.graph, from.Merge(org.desc, d)
 	if !org.write {
 		base := strings.TrimSuffix(strings.TrimSuffix(org.file, filepath.Ext(org.file)), "_api")
 		org.file, org.write = base+"_plain_api.json", true

@@ -99,6 +99,10 @@ type EditorSpec struct {
 	// Control is the raw control_after_generate, nil where absent.
 	Control json.RawMessage
 	Round   json.Number
+	// Refresh is set where a button stands beside a list that the browser fetches.
+	Refresh bool
+	// Upload is set where the editor adds a button that uploads: image or audio.
+	Upload string
 }
 
 // Choice is one option of a dynamic combo and the inputs that it adds.

@@ -137,8 +137,9 @@ type optionsJSON struct {
 	Dynamic     truthy            `json:"dynamicPrompts"`
 	Socketless  truthy            `json:"socketless"`
 	Widget      json.RawMessage   `json:"widgetType"`
-	Remote      truthy            `json:"remote"`
+	Remote      json.RawMessage   `json:"remote"`
 	Image       truthy            `json:"image_upload"`
+	Animated    truthy            `json:"animated_image_upload"`
 	Video       truthy            `json:"video_upload"`
 	Audio       truthy            `json:"audio_upload"`
 	AnyFile     truthy            `json:"file_upload"`
@@ -198,9 +199,20 @@ func decodeInput(class, name string, raw json.RawMessage) (InputSpec, error) {
 	}
 	in.Default, in.Min, in.Max, in.Step = notNull(o.Default), number(o.Min), number(o.Max), number(o.Step)
 	in.Multiline, in.ForceInput, in.Lazy, in.RawLink = bool(o.Multiline), bool(o.ForceInput), bool(o.Lazy), bool(o.RawLink)
-	in.Multiselect, in.Seed, in.Remote = bool(o.Multiselect || o.OldMulti), isTrue(o.Control), bool(o.Remote)
+	in.Multiselect, in.Seed, in.Remote = bool(o.Multiselect || o.OldMulti), isTrue(o.Control), isTrue(o.Remote)
 	in.Editor = EditorSpec{Socketless: bool(o.Socketless), DynamicPrompts: bool(o.Dynamic), Control: notNull(o.Control), Round: number(o.Round)}
 	_ = json.Unmarshal(o.Widget, &in.Editor.Widget) // absent or not a name: the type says it
+	var remote struct {
+		Refresh truthy `json:"refresh_button"`
+	}
+	_ = json.Unmarshal(o.Remote, &remote) // absent, or a bare flag
+	in.Editor.Refresh = bool(remote.Refresh)
+	switch {
+	case bool(o.Image || o.Animated || o.Video):
+		in.Editor.Upload = "image"
+	case bool(o.Audio) && name == "audio":
+		in.Editor.Upload = "audio"
+	}
 	in.File = fileKind(in.File, &o)
 	return in, in.dynamic(class, &o)
 }

@@ -98,20 +98,22 @@ func (m *maker) uses() []resolve.Use {
 }
 
 // documents are the texts that may hold hints: the graph's own, and the
-// editor's save beside it in a picture.
+// editor's save beside it in a picture or video.
 func (m *maker) documents(w validate.Workflow) [][]byte {
 	list := [][]byte{w.Graph.Source}
 	rel, err := filepath.Rel(filepath.Dir(m.plan.File), w.File)
 	if err != nil || filepath.IsAbs(w.File) {
 		rel = w.File
 	}
-	b, err := os.ReadFile(m.o.path(rel))
-	if err != nil || !workflow.IsPNG(b) {
+	f, err := os.Open(m.o.path(rel))
+	if err != nil {
 		return list
 	}
-	// What was read before a fault in the picture is good.
-	if texts, _ := workflow.PNGText(b); texts["workflow"] != nil {
-		list = append(list, texts["workflow"])
+	defer f.Close()
+	if info, err := f.Stat(); err == nil {
+		if save := workflow.Saved(f, info.Size()); save != nil {
+			list = append(list, save)
+		}
 	}
 	return list
 }

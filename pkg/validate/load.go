@@ -13,7 +13,7 @@ import (
 	"github.com/comfyctl/comfyctl/internal/diag"
 	"github.com/comfyctl/comfyctl/pkg/catalog"
 	"github.com/comfyctl/comfyctl/pkg/service"
-	"github.com/comfyctl/comfyctl/pkg/workflow"
+	"github.com/comfyctl/comfyctl/pkg/workflow/ui"
 )
 
 // Options say what to check and with what knowledge.
@@ -54,9 +54,6 @@ type Options struct {
 // service file, an unreadable file, a cancelled context.
 func Load(ctx context.Context, o Options) (*Plan, []diag.Diagnostic, error) {
 	l := &loader{o: o, plan: &Plan{Env: o.Env, files: map[string][]byte{}}}
-	if l.o.ReadFile == nil {
-		l.o.ReadFile = os.ReadFile
-	}
 	if err := l.service(); err != nil {
 		return nil, nil, err
 	}
@@ -134,7 +131,11 @@ func inDir(dir, name string) string {
 
 // read reads a file by the name that findings use.
 func (l *loader) read(name string) ([]byte, error) {
-	b, err := l.o.ReadFile(l.path(name))
+	read := l.o.ReadFile
+	if read == nil {
+		read = os.ReadFile
+	}
+	b, err := read(l.path(name))
 	if err == nil {
 		l.plan.files[name] = b
 	}
@@ -285,21 +286,24 @@ func (l *loader) workflow(r ref) error {
 	if filepath.IsAbs(r.w.File) {
 		name = r.w.File
 	}
-	src, err := l.read(name)
+	file, src, err := l.readWorkflow(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		l.at(r.at+"/file", diag.Diagnostic{Code: "CW001", Message: "there is no workflow file `" + r.w.File + "`", Label: "not found",
 			Help: "in ComfyUI choose Workflow → Export (API) and save it there"})
 		return nil
 	}
+	if errors.Is(err, errToldAlready) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("reading the workflow: %w", err)
 	}
-	g, list := workflow.Parse(name, src)
+	g, list := ui.Read(name, src, l.plan.Catalog)
 	if g == nil {
 		l.list = append(l.list, named(list, l.plan.Catalog)...)
 		return nil
 	}
-	onlyText(list, src, g.Source)
+	onlyText(list, file, g.Source)
 	l.list = append(l.list, named(list, l.plan.Catalog)...)
 	l.plan.files[name] = g.Source
 	w := Workflow{Name: r.w.Name, Version: r.w.Version, Description: r.w.Description, File: name, Graph: g, at: r.at, own: r.w}
@@ -313,8 +317,8 @@ func (l *loader) workflow(r ref) error {
 	w.Inputs = x.inputs(r)
 	w.Outputs = x.outputs(r)
 	list = Graph(g, l.plan.Catalog, l.around(g, w.Inputs))
-	onlyText(list, src, g.Source)
-	l.list = append(l.list, list...)
+	onlyText(list, file, g.Source)
+	l.list = append(l.list, fixable(g, list)...)
 	l.plan.Workflows = append(l.plan.Workflows, w)
 	return nil
 }

@@ -10,8 +10,10 @@ import (
 type Document struct {
 	// File is the name given to Open.
 	File string
-	// Source is the text: the file, or what a picture or video holds.
+	// Source is the text: the file, or what a picture or video holds. Origin says
+	// where in such a file it was found; it is empty for a file that is a text.
 	Source []byte
+	Origin string
 	// Body is the node map or the editor's save, Pointer where it lies.
 	Body    *jsonpos.Value
 	Pointer string
@@ -25,12 +27,9 @@ type Document struct {
 // or video, and finds the workflow in it. The document is nil where there is
 // none to speak of.
 func Open(file string, src []byte) (*Document, []diag.Diagnostic) {
-	if IsPNG(src) {
-		prompt, d := promptOf(file, src)
-		if d != nil {
-			return nil, []diag.Diagnostic{*d}
-		}
-		src = prompt
+	src, origin, none := extracted(file, src)
+	if none != nil {
+		return nil, []diag.Diagnostic{*none}
 	}
 	from, d := encoding(file, src)
 	if d != nil {
@@ -51,7 +50,7 @@ func Open(file string, src []byte) (*Document, []diag.Diagnostic) {
 			Help: howToExport}, root.Start, root.Start+1)
 		return nil, p.list
 	}
-	return &Document{File: file, Source: src, Body: body, Pointer: base, EditorSave: isEditorSave(body), loc: p.loc}, p.list
+	return &Document{File: file, Source: src, Origin: origin, Body: body, Pointer: base, EditorSave: isEditorSave(body), loc: p.loc}, p.list
 }
 
 // At is the range of a value in the document.

@@ -73,6 +73,9 @@ type Input struct {
 
 	Pointer            string
 	KeySpan, ValueSpan diag.Span
+	// Derived is set where the file does not hold Raw at ValueSpan: a default, or
+	// what became of a link in an editor save. An edit there would be wrong.
+	Derived bool
 }
 
 // Link is [node id, output slot]. A negative slot counts from the end, as
