@@ -126,7 +126,9 @@ func options(text string) (list []json.RawMessage) {
 // stay keeps a mark that does something itself: the parameter goes into it.
 func (u *unmarker) stay(in *contract.Input, n *node, m mark, value *field) {
 	name := m.value[0]
-	if value != nil {
+	if name == m.name {
+		in.Required = true // the tool writes the value over the name
+	} else if value != nil {
 		name = value.name
 		in.Default = constant(value)
 	} else if f := n.field(name); f != nil && f.link != nil {

@@ -48,6 +48,12 @@ func (u *unmarker) output(n *node, m mark) {
 	}
 	prefix := oneOf(n.say("filename_prefix"), o.Name)
 	n.class = m.becomes
-	n.inputs = []field{*wire, {name: "filename_prefix", raw: quote(prefix), text: prefix, kind: workflow.String}}
+	inputs := []field{*wire, {name: "filename_prefix", raw: quote(prefix), text: prefix, kind: workflow.String}}
+	if n.class == "SaveVideo" {
+		for _, name := range []string{"format", "codec"} {
+			inputs = append(inputs, field{name: name, raw: quote(oneOf(n.say(name), "auto")), kind: workflow.String})
+		}
+	}
+	n.inputs = inputs
 	u.d.Outputs = append(u.d.Outputs, o)
 }

@@ -365,3 +365,43 @@ func FuzzUnmark(f *testing.F) {
 		}
 	})
 }
+
+// Every mark that Unmark knows has a definition with the inputs it reads.
+func TestMarks(t *testing.T) {
+	c, err := Marks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for class, m := range marks {
+		cl, ok := c.Class(class)
+		if class == "ComfyUIDeployExternalTextList" || class == "CPackOutputVideoZip" {
+			continue // of a fork, or gone again: known by name only
+		}
+		if !ok {
+			t.Errorf("%s has no definition", class)
+			continue
+		}
+		if cl.OutputNode != (m.output != "") {
+			t.Errorf("%s: output node %v", class, cl.OutputNode)
+		}
+		names := []string{m.name}
+		if len(m.value) > 0 && !(m.becomes != "" && m.output != "") {
+			found := false
+			for _, v := range m.value {
+				_, has := cl.Input(v)
+				found = found || has
+			}
+			if !found {
+				t.Errorf("%s has none of %v", class, m.value)
+			}
+		}
+		if m.output != "" && m.to != "" {
+			names = append(names, m.to)
+		}
+		for _, n := range names {
+			if _, has := cl.Input(n); n != "" && !has {
+				t.Errorf("%s has no %s", class, n)
+			}
+		}
+	}
+}
