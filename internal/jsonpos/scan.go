@@ -3,6 +3,7 @@ package jsonpos
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -73,6 +74,10 @@ type scanner struct {
 	depth     int
 	nonFinite []Value
 	err       *SyntaxError
+	// members and elems hold those of the values that are open, innermost last:
+	// each value gets a slice of the right size when it ends.
+	members []Member
+	elems   []Value
 }
 
 // Scan reads one JSON document from offset from. It accepts NaN, Infinity and
@@ -133,9 +138,9 @@ func (s *scanner) value() Value {
 	}
 	switch c := s.src[s.pos]; {
 	case c == '{':
-		s.nested(&v, s.object)
+		s.nested(&v)
 	case c == '[':
-		s.nested(&v, s.array)
+		s.nested(&v)
 	case c == '"':
 		v.Kind, v.Text = String, s.string()
 	case c == '-' || c >= '0' && c <= '9':
@@ -177,14 +182,31 @@ func (s *scanner) badValue(c byte) {
 	}
 }
 
-func (s *scanner) nested(v *Value, read func(*Value)) {
+// nested reads an object or array, whose bracket comes next.
+func (s *scanner) nested(v *Value) {
 	s.depth++
 	if s.depth > maxDepth {
 		s.fail(s.pos, s.pos+1, fmt.Sprintf("JSON is nested deeper than %d levels", maxDepth), "too deep here", "")
 		return
 	}
-	read(v)
+	members, elems := len(s.members), len(s.elems)
+	if s.src[s.pos] == '{' {
+		s.object(v)
+	} else {
+		s.array(v)
+	}
+	v.Members, v.Elems = take(&s.members, members), take(&s.elems, elems)
 	s.depth--
+}
+
+// take cuts a stack back to n and gives what was above.
+func take[T any](stack *[]T, n int) []T {
+	var top []T
+	if len(*stack) > n {
+		top = slices.Clone((*stack)[n:])
+	}
+	*stack = (*stack)[:n]
+	return top
 }
 
 func (s *scanner) object(v *Value) {
@@ -245,7 +267,7 @@ func (s *scanner) key(v *Value, open int) bool {
 	}
 	s.pos++
 	m.Val = s.value()
-	v.Members = append(v.Members, m)
+	s.members = append(s.members, m)
 	return s.err == nil
 }
 
@@ -270,7 +292,8 @@ func (s *scanner) array(v *Value) {
 			s.fail(open, open+1, "`[` is never closed", "opened here", "the file looks cut off; export it again")
 			return
 		}
-		v.Elems = append(v.Elems, s.value())
+		elem := s.value()
+		s.elems = append(s.elems, elem)
 		s.space()
 		if s.err != nil || !s.next(open, ']') || s.src[s.pos-1] == ']' {
 			return

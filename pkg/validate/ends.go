@@ -15,7 +15,7 @@ var previews = []string{"PreviewImage", "MaskPreview", "PreviewAudio", "ImageCom
 // outputs finds the nodes that make the graph run. A node of unknown class that
 // nothing uses may be one.
 func (c *checker) outputs() {
-	used := c.g.Consumers()
+	c.used = c.g.Consumers()
 	var ids []string
 	known := 0
 	for _, n := range c.g.Nodes {
@@ -23,7 +23,7 @@ func (c *checker) outputs() {
 		switch {
 		case cl != nil && cl.OutputNode:
 			known++
-		case cl == nil && n.Class != "" && len(used[n.ID]) == 0:
+		case cl == nil && n.Class != "" && len(c.used[n.ID]) == 0:
 		default:
 			continue
 		}
@@ -50,12 +50,11 @@ func (c *checker) idle() {
 	if len(c.ends) == 0 || slices.ContainsFunc(c.list, broken) {
 		return
 	}
-	used := c.g.Consumers()
 	for _, n := range c.g.Nodes {
 		if n.Class == "" || c.reached[n.ID] {
 			continue
 		}
-		if len(used[n.ID]) == 0 || !slices.ContainsFunc(used[n.ID], func(e workflow.Edge) bool { return !c.reached[e.To.ID] && e.To.Class != "" }) {
+		if len(c.used[n.ID]) == 0 || !slices.ContainsFunc(c.used[n.ID], func(e workflow.Edge) bool { return !c.reached[e.To.ID] && e.To.Class != "" }) {
 			c.add(n, diag.Diagnostic{Code: "CW009", Severity: diag.SeverityWarning, Span: n.KeySpan,
 				Message: "node `" + n.ID + "` (" + n.Class + ") feeds no output", Label: "neither it nor what it alone needs is run", Help: "remove it, or link it"})
 		}

@@ -3,6 +3,7 @@ package validate
 import (
 	"encoding/json"
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 
@@ -43,7 +44,7 @@ func Graph(g *workflow.Graph, cat *catalog.Catalog, o GraphOptions) []diag.Diagn
 	if o.ComfyUI == "" {
 		o.ComfyUI = cat.Version
 	}
-	c := &checker{g: g, cat: cat, o: o, bad: map[string]bool{}, release: release(cat.Version)}
+	c := &checker{g: g, cat: cat, o: o, bad: map[string]bool{}, bounds: map[json.Number]*big.Float{}, release: release(cat.Version)}
 	c.replace()
 	c.lookUp()
 	c.outputs()
@@ -67,6 +68,10 @@ type checker struct {
 	// classes holds the schema of each node; nil where it is not known.
 	classes map[string]*catalog.Class
 	unknown bool
+	// used are the links that take something from a node, by its id.
+	used map[string][]workflow.Edge
+	// bounds are the limits of inputs, read once.
+	bounds map[json.Number]*big.Float
 	// ends are the nodes that make the graph run, reached what they need.
 	ends    []*workflow.Node
 	reached map[string]bool

@@ -81,7 +81,7 @@ func article(t string) string {
 }
 
 func (c *checker) inRange(n *workflow.Node, in *workflow.Input, s *catalog.InputSpec, num *big.Float) bool {
-	lo, hi := bound(s.Min), bound(s.Max)
+	lo, hi := c.bound(s.Min), c.bound(s.Max)
 	d := diag.Diagnostic{Code: "CW104", Span: in.ValueSpan, Pointer: in.Pointer, Input: in.Name}
 	switch {
 	case lo != nil && num.Cmp(lo) < 0:
@@ -200,6 +200,16 @@ func contains(list []json.RawMessage, v json.RawMessage) bool {
 
 // precision holds 64-bit integers and float64 exactly.
 const precision = 256
+
+// bound is a limit, read once for all nodes.
+func (c *checker) bound(n json.Number) *big.Float {
+	f, ok := c.bounds[n]
+	if !ok {
+		f = bound(n)
+		c.bounds[n] = f
+	}
+	return f
+}
 
 func bound(n json.Number) *big.Float {
 	if n == "" {

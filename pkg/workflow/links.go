@@ -26,9 +26,14 @@ func (g *Graph) Edges() []Edge {
 // Consumers maps a node's id to the links that take something from it.
 func (g *Graph) Consumers() map[string][]Edge {
 	m := make(map[string][]Edge, len(g.Nodes))
-	for _, e := range g.Edges() {
-		if e.From != nil {
-			m[e.From.ID] = append(m[e.From.ID], e)
+	for _, n := range g.Nodes {
+		for _, in := range n.Inputs {
+			if in.Link == nil {
+				continue
+			}
+			if from := g.byID[in.Link.Node]; from != nil {
+				m[from.ID] = append(m[from.ID], Edge{From: from, Slot: in.Link.Slot, To: n, Input: in})
+			}
 		}
 	}
 	return m

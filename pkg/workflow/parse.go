@@ -138,10 +138,11 @@ func (p *parser) node(g *Graph, m jsonpos.Member) *Node {
 func (p *parser) inputs(n *Node, inputs *jsonpos.Value) {
 	base := n.Pointer + "/inputs"
 	n.Inputs = make([]*Input, 0, len(inputs.Members))
+	all := make([]Input, len(inputs.Members))
 	index := make(map[string]int, len(inputs.Members))
 	for i := range inputs.Members {
-		m := &inputs.Members[i]
-		in := p.input(m, base)
+		m, in := &inputs.Members[i], &all[i]
+		p.input(in, m, base)
 		at, twice := index[m.Key]
 		if !twice {
 			index[m.Key] = len(n.Inputs)
@@ -155,15 +156,14 @@ func (p *parser) inputs(n *Node, inputs *jsonpos.Value) {
 	}
 }
 
-func (p *parser) input(m *jsonpos.Member, base string) *Input {
-	in := &Input{Name: m.Key, Raw: p.src[m.Val.Start:m.Val.End:m.Val.End], Text: m.Val.Text,
+func (p *parser) input(in *Input, m *jsonpos.Member, base string) {
+	*in = Input{Name: m.Key, Raw: p.src[m.Val.Start:m.Val.End:m.Val.End], Text: m.Val.Text,
 		Kind: kinds[m.Val.Kind], Pointer: pointer(base, m.Key)}
 	in.KeySpan = p.loc.Span(m.KeyStart, m.KeyEnd)
 	in.ValueSpan = p.loc.Span(m.Val.Start, m.Val.End)
 	if m.Val.Kind == jsonpos.Array {
 		in.Link, in.Malformed = p.link(&m.Val)
 	}
-	return in
 }
 
 var kinds = [...]Kind{jsonpos.Null: Null, jsonpos.Bool: Bool, jsonpos.Number: Number, jsonpos.NonFinite: NonFinite,
