@@ -44,7 +44,10 @@ func (s *Store) Has(sum string) (size int64, ok bool) {
 }
 
 // Open reads the bytes of a hash.
-func (s *Store) Open(sum string) (io.ReadCloser, error) {
+func (s *Store) Open(sum string) (io.ReadCloser, error) { return s.OpenFile(sum) }
+
+// OpenFile opens the bytes of a hash for reading in any order.
+func (s *Store) OpenFile(sum string) (*os.File, error) {
 	f, err := os.Open(s.Path(sum))
 	if err != nil {
 		return nil, fmt.Errorf("opening %s in the content store: %w", sum, err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -60,4 +61,11 @@ func (s *Store) Size() (int64, error) {
 		n += it.Size
 	}
 	return n, err
+}
+
+// Touch notes that a blob was of use. A store that cannot be written to is used
+// all the same.
+func (s *Store) Touch(sum string) {
+	now := time.Now()
+	_ = os.Chtimes(s.Path(sum), now, now)
 }

@@ -141,7 +141,7 @@ func (a *App) mounts(ctx context.Context, o *DeployOptions, p *project, r *pack.
 			want.Models = append(want.Models, m)
 		}
 	}
-	if err := pack.Models(ctx, &want, pack.ModelOptions{Store: bo.Store(), All: true, Secret: bo.Secret, Progress: bo.Progress}); err != nil {
+	if err := pack.Models(ctx, &want, pack.ModelOptions{Store: bo.Store(), All: true, Sources: bo.Sources, Progress: bo.Progress}); err != nil {
 		return nil, err
 	}
 	for _, m := range want.Models {

@@ -12,14 +12,11 @@ import (
 	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
-	"github.com/comfyctl/comfyctl/internal/cas"
 	"github.com/comfyctl/comfyctl/internal/diag"
 	"github.com/comfyctl/comfyctl/internal/progress"
 	"github.com/comfyctl/comfyctl/internal/registry"
 	"github.com/comfyctl/comfyctl/internal/term"
-	"github.com/comfyctl/comfyctl/pkg/contract"
 	"github.com/comfyctl/comfyctl/pkg/lock"
-	"github.com/comfyctl/comfyctl/pkg/pack"
 	"github.com/comfyctl/comfyctl/pkg/validate"
 )
 
@@ -181,29 +178,6 @@ func known(l *lock.Lock, p *project, names []string) error {
 		}
 	}
 	return nil
-}
-
-// modelFacts finds size and hash of a model file: from the service file where
-// it says them, else from the bytes.
-func (a *App) modelFacts(ctx context.Context, p *project, m validate.Model, cache string, offline bool, on progress.Func) (lock.Model, error) {
-	remote := slices.ContainsFunc(m.Sources, func(s string) bool { return strings.Contains(s, "://") })
-	out := lock.Model{SHA256: strings.ToLower(m.SHA256), From: "service"}
-	store := cas.Open(filepath.Join(cache, "cas"))
-	if m.SHA256 != "" && remote {
-		out.Size, _ = store.Has(out.SHA256)
-		on(progress.Event{Step: "models", State: progress.Done, Item: m.Path, Text: "sha256 " + out.SHA256[:8] + "… from the service file"})
-		return out, nil
-	}
-	if offline && remote {
-		return out, &diag.Error{Code: "offline", Class: diag.ClassFailed, Message: "--offline: the hash of " + m.Path + " is not known", Help: "give its sha256, or run without --offline once"}
-	}
-	r := &pack.Recipe{Dir: p.Dir, Models: []pack.Model{{Path: m.Path, Sources: m.Sources, SHA256: m.SHA256, Auth: m.Auth, Load: contract.LoadBake, AllowPickle: m.AllowPickle}}}
-	err := pack.Models(ctx, r, pack.ModelOptions{Store: store, Secret: a.secret, Progress: on})
-	if err != nil {
-		return out, err
-	}
-	out.SHA256, out.Size, out.From = r.Models[0].SHA256, r.Models[0].Size, "file"
-	return out, nil
 }
 
 // baseDigest pins the image below. One that was made on this machine has no

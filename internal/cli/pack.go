@@ -165,7 +165,11 @@ func (a *App) packing(p *project, f packFlags, noCache bool, on progress.Func, d
 		return nil, pack.BuildOptions{}, err
 	}
 	cache, err := a.cacheDir()
-	return r, pack.BuildOptions{CacheDir: cache, Progress: on, Docker: docker.get, BuildNetwork: f.BuildNetwork, NoCache: noCache, Secret: a.secret, HFEndpoint: a.env["HF_ENDPOINT"]}, err
+	if err != nil {
+		return nil, pack.BuildOptions{}, err
+	}
+	sources, err := a.modelSources()
+	return r, pack.BuildOptions{CacheDir: cache, Progress: on, Docker: docker.get, BuildNetwork: f.BuildNetwork, NoCache: noCache, Sources: sources}, err
 }
 
 // build makes the image of a project.

@@ -46,7 +46,8 @@ type download struct {
 
 // state is what is kept beside a part.
 type state struct {
-	// Source is where the bytes came from; ETag and Modified are its words.
+	// Source is where the bytes came from, hashed, as it may hold a secret;
+	// ETag and Modified are its words.
 	Source   string `json:"source"`
 	Size     int64  `json:"size"`
 	ETag     string `json:"etag,omitempty"`
@@ -56,22 +57,32 @@ type state struct {
 
 func newDownload(c *Client, r Request, part *cas.Part) *download {
 	d := &download{c: c, r: r, part: part, wake: make(chan struct{}, 1)}
-	if c.HTTP != nil {
-		d.http = *c.HTTP
-	} else {
-		d.own = transport(c.connections())
-		d.http = http.Client{Transport: d.own}
-	}
-	if !part.State(&d.state) || d.state.Size <= 0 || r.Size > 0 && r.Size != d.state.Size || r.SHA256 == "" && (d.state.Source != r.URL || d.validator() == "") {
+	d.connect()
+	if !part.State(&d.state) || d.state.Size <= 0 || r.Size > 0 && r.Size != d.state.Size || r.SHA256 == "" && (d.state.Source != r.source() || d.validator() == "") {
 		d.state = state{Size: -1}
 	}
 	d.state.Done = d.state.Done.sane(d.state.Size)
 	d.mixed = len(d.state.Done) > 0
-	if d.state.Source != r.URL {
+	if d.state.Source != r.source() {
 		d.state.ETag, d.state.Modified = "", ""
 	}
-	d.state.Source = r.URL
+	d.state.Source = r.source()
 	return d
+}
+
+func (r Request) source() string {
+	sum := sha256.Sum256([]byte(r.URL))
+	return hex.EncodeToString(sum[:])
+}
+
+// connect makes the client that the requests share.
+func (d *download) connect() {
+	if d.c.HTTP != nil {
+		d.http = *d.c.HTTP
+		return
+	}
+	d.own = transport(d.c.connections())
+	d.http = http.Client{Transport: d.own}
 }
 
 func (c *Client) connections() int {
@@ -94,7 +105,7 @@ func (d *download) save() {
 	d.mu.Lock()
 	s := d.state
 	s.Done = append(spans{}, s.Done...)
-	useful := !d.whole && len(s.Done) > 0 && s.Size > 0
+	useful := d.part != nil && !d.whole && len(s.Done) > 0 && s.Size > 0
 	d.mu.Unlock()
 	if useful {
 		// Without it the next run fetches more than it must, nothing else.
@@ -172,7 +183,7 @@ func (d *download) keep(sum string) (cas.Blob, error) {
 // reset begins the file anew.
 func (d *download) reset() error {
 	d.mu.Lock()
-	d.state = state{Source: d.r.URL, Size: -1}
+	d.state = state{Source: d.r.source(), Size: -1}
 	d.mixed = false
 	d.mu.Unlock()
 	d.addrLock.Lock()

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -129,6 +130,42 @@ func (d *download) send(ctx context.Context, cancel context.CancelCauseFunc, a a
 	}
 	return resp, nil
 }
+
+// small sends a request about a file, and reads the answer into memory.
+func (d *download) small(ctx context.Context, method string, t Target) (*Reply, error) {
+	if err := d.gate(ctx); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, d.c.patienceFor(), errStalled)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, t.URL, nil)
+	if err != nil {
+		return nil, errors.New("the address cannot be read")
+	}
+	maps.Copy(req.Header, t.Header)
+	req.Header.Set("User-Agent", "comfyctl")
+	req.Header.Set("Accept-Encoding", "identity")
+	client := d.http
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, d.unreached(ctx, err)
+	}
+	defer resp.Body.Close()
+	if again(resp.StatusCode) {
+		wait := retryAfter(resp.Header, time.Now())
+		d.hold(wait)
+		return nil, &retryError{err: status(d.r, resp), after: wait}
+	}
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxSmall))
+	if err != nil {
+		return nil, &retryError{err: cause(ctx, err)}
+	}
+	return &Reply{URL: resp.Request.URL, Code: resp.StatusCode, Status: resp.Status, Header: resp.Header, Body: b}, nil
+}
+
+// maxSmall bounds what a hub may say about a file.
+const maxSmall = 16 << 20
 
 // headers says which bytes are wanted.
 func (d *download) headers(h http.Header, s *span) {

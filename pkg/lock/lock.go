@@ -151,10 +151,21 @@ type Model struct {
 	Size   int64  `json:"size,omitempty"` // bytes
 	// Sources are tried in order; all must have these bytes.
 	Sources []string `json:"sources,omitempty"`
-	// From says where the hash is known from: the service file, the file itself.
+	// From says where the hash is known from: the service file, its hub, the
+	// file itself.
 	From string `json:"from,omitempty"`
-	Auth string `json:"auth,omitempty"`
-	Load string `json:"load"`
+	// Pinned is the first source as its hub pins it, such as by a commit.
+	Pinned string `json:"pinned,omitempty"`
+	// License is the hub's word; Gated files need an account that accepted
+	// their terms.
+	License string `json:"license,omitempty"`
+	Gated   bool   `json:"gated,omitempty"`
+	// Params is how many numbers the file holds, where its header says so, and
+	// DTypes how many bytes there are of each type.
+	Params int64            `json:"params,omitempty"`
+	DTypes map[string]int64 `json:"dtypes,omitempty"`
+	Auth   string           `json:"auth,omitempty"`
+	Load   string           `json:"load"`
 }
 
 // Feed is public data that a choice was made from.

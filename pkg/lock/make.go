@@ -201,7 +201,8 @@ func (m *maker) models(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			have.SHA256, have.Size, have.From = got.SHA256, got.Size, got.From
+			got.Path, got.Sources, got.Auth, got.Load = have.Path, have.Sources, have.Auth, have.Load
+			have = got
 		}
 		if have.SHA256 == "" {
 			have.From = ""

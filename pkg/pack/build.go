@@ -3,7 +3,6 @@ package pack
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"path/filepath"
 	"strings"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/comfyctl/comfyctl/internal/layer"
 	"github.com/comfyctl/comfyctl/internal/progress"
 	"github.com/comfyctl/comfyctl/internal/runnerbin"
+	"github.com/comfyctl/comfyctl/internal/source"
 	"github.com/comfyctl/comfyctl/pkg/contract"
 )
 
@@ -40,10 +40,8 @@ type BuildOptions struct {
 	// equal recipes give equal digests.
 	Created time.Time
 
-	// Secret, HTTP and HFEndpoint are for fetching models.
-	Secret     func(name string) (string, bool)
-	HTTP       *http.Client
-	HFEndpoint string
+	// Sources say how models are fetched.
+	Sources source.Options
 }
 
 // Store is the content store in the cache.
@@ -147,7 +145,7 @@ func gather(ctx context.Context, r *Recipe, o BuildOptions) (contents, readyEnvi
 			return c, env, err
 		}
 	}
-	err := Models(ctx, r, ModelOptions{Store: o.Store(), Secret: o.Secret, HTTP: o.HTTP, HFEndpoint: o.HFEndpoint, Progress: o.Progress})
+	err := Models(ctx, r, ModelOptions{Store: o.Store(), Sources: o.Sources, Progress: o.Progress})
 	if err != nil {
 		return c, env, err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/comfyctl/comfyctl/internal/cas"
 	"github.com/comfyctl/comfyctl/internal/progress"
 	"github.com/comfyctl/comfyctl/internal/runnerbin"
+	"github.com/comfyctl/comfyctl/internal/source"
 	"github.com/comfyctl/comfyctl/pkg/contract"
 )
 
@@ -80,16 +81,16 @@ func dryModel(s *cas.Store, r *Recipe, m *Model) (LayerPlan, bool) {
 	p := LayerPlan{Kind: KindWeights, Name: m.Path, Size: -1}
 	for _, src := range m.Sources {
 		p.Source = src
-		loc, err := locate(src, r.Dir, "")
-		if err != nil || loc.file == "" {
+		ref, err := source.Parse(src, r.Dir)
+		if err != nil || ref.Scheme != "file" {
 			continue
 		}
-		fi, err := os.Stat(loc.file)
+		fi, err := os.Stat(ref.Rest)
 		if err != nil || !fi.Mode().IsRegular() {
 			continue
 		}
-		m.File, m.Size = loc.file, fi.Size()
-		if sum, ok := s.Lookup(loc.file, fi); ok && m.SHA256 == "" {
+		m.File, m.Size = ref.Rest, fi.Size()
+		if sum, ok := s.Lookup(ref.Rest, fi); ok && m.SHA256 == "" {
 			m.SHA256 = sum
 		}
 		return LayerPlan{}, true

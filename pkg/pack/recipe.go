@@ -25,7 +25,7 @@ type Recipe struct {
 type Model struct {
 	// Path is under ComfyUI's models folder, such as checkpoints/x.safetensors.
 	Path string
-	// Sources are tried in order: a path, https://… or hf://owner/repo/file@rev.
+	// Sources are tried in order; internal/source reads them.
 	Sources []string
 	// SHA256 is 64 hex digits; Models checks it, or fills it in.
 	SHA256 string

@@ -1,0 +1,33 @@
+package cli
+
+import (
+	"github.com/docker/go-units"
+
+	"github.com/comfyctl/comfyctl/internal/source"
+)
+
+// modelSources says how model files are fetched: with secrets by name, from the
+// hubs that the environment names.
+func (a *App) modelSources() (source.Options, error) {
+	quota, err := a.cacheMax()
+	return source.Options{
+		Secret: a.secret,
+		Backends: source.Hubs(source.Endpoints{
+			HuggingFace: a.env["HF_ENDPOINT"], Civitai: a.env["CIVITAI_ENDPOINT"], GoogleStorage: a.env["STORAGE_EMULATOR_HOST"],
+		}),
+		Quota: quota,
+	}, err
+}
+
+// cacheMax is the limit of the content store in bytes, 0 for none.
+func (a *App) cacheMax() (int64, error) {
+	v := a.env["COMFYCTL_CACHE_MAX"]
+	if v == "" {
+		return 0, nil
+	}
+	n, err := units.FromHumanSize(v)
+	if err != nil || n <= 0 {
+		return 0, usageError("bad_environment", "COMFYCTL_CACHE_MAX is no size: "+v, "write it like 200GB")
+	}
+	return n, nil
+}
