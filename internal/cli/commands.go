@@ -19,6 +19,7 @@ func commands(a *App) []*cobra.Command {
 		newStatusCmd(a, runStatus),
 		newLogsCmd(a, runLogs),
 		newDestroyCmd(a, runDestroy),
+		newExportCmd(a, runExport),
 		newDoctorCmd(a, runDoctor),
 		newCompletionCmd(a),
 		newVersionCmd(a),

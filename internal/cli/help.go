@@ -21,7 +21,8 @@ var topics = [][2]string{
 	{"exit-codes", "what each exit code means"},
 	{"output", "what goes to stdout, and -o json"},
 	{"schema", "every key of comfyctl.yaml; with --json its JSON Schema"},
-	{"CY001 …", "a rule: why, a bad and a good example"},
+	{"rules", "the checks of validate, a line each; CW or CW1* for some"},
+	{"CW105 …", "a rule: why, a bad and a good example, how to mend it"},
 }
 
 // newHelpCmd serves commands, topics and rules.
@@ -30,13 +31,15 @@ func newHelpCmd(a *App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "help [COMMAND|TOPIC|RULE]",
 		Short:   "Explain a command, a topic or a rule",
-		Example: "comfyctl help run\ncomfyctl help exit-codes\ncomfyctl help CW105\ncomfyctl help schema --json",
+		Example: "comfyctl help run\ncomfyctl help exit-codes\ncomfyctl help CW105\ncomfyctl help 'CW1*'\ncomfyctl help schema --json",
 		GroupID: groupHelp,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case tree && len(args) == 1 && args[0] == "schema":
 				a.reply.data = json.RawMessage(service.Schema())
 				return a.print(strings.TrimSuffix(string(service.Schema()), "\n"))
+			case tree && len(args) == 1 && len(rulesNamed(args[0])) > 0:
+				a.flags.Output = formatJSON
 			case tree:
 				return a.helpTree(cmd.Root())
 			}
@@ -45,6 +48,15 @@ func newHelpCmd(a *App) *cobra.Command {
 				return err
 			}
 			a.reply.data = map[string]string{"text": text}
+			if len(args) == 1 {
+				if list := rulesNamed(args[0]); len(list) > 0 {
+					pages := []rulePage{}
+					for _, r := range list {
+						pages = append(pages, pageOf(r))
+					}
+					a.reply.data = map[string]any{"rules": pages}
+				}
+			}
 			return a.print(text)
 		},
 		ValidArgsFunction: func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -55,10 +67,10 @@ func newHelpCmd(a *App) *cobra.Command {
 			for _, r := range diag.Rules() {
 				list = append(list, r.ID)
 			}
-			return append(list, "environment", "exit-codes", "output", "schema"), cobra.ShellCompDirectiveNoFileComp
+			return append(list, "environment", "exit-codes", "output", "rules", "schema"), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
-	cmd.Flags().BoolVar(&tree, "json", false, "the whole command tree, for tools; of schema, the JSON Schema")
+	cmd.Flags().BoolVar(&tree, "json", false, "the whole command tree, for tools; of schema, the JSON Schema; of rules, their pages")
 	return cmd
 }
 
@@ -83,11 +95,14 @@ func (a *App) helpFor(root *cobra.Command, args []string) (string, error) {
 	if cmd, rest, err := root.Find(args); err == nil && len(rest) == 0 && cmd != root {
 		return a.helpText(cmd), nil
 	}
+	if list := rulesNamed(args[0]); len(list) > 0 {
+		return a.helpRules(list), nil
+	}
 	var ids []string
 	for _, r := range diag.Rules() {
 		ids = append(ids, r.ID)
 	}
-	if near := diag.Suggest(args[0], append(ids, "exit-codes", "environment", "output", "schema")); near != "" {
+	if near := diag.Suggest(args[0], append(ids, "exit-codes", "environment", "output", "rules", "schema")); near != "" {
 		return "", usageError("unknown_topic", "no help about `"+args[0]+"`", "did you mean `comfyctl help "+near+"`?")
 	}
 	return "", unknownCommand(root, args[0])
