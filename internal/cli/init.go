@@ -22,7 +22,7 @@ import (
 
 // InitOptions of `comfyctl init`.
 type InitOptions struct {
-	Workflow, Name, Example string
+	Workflow, Name, Example, Pick string
 	// From are files of other tools.
 	From        []string
 	Force, Full bool
@@ -48,6 +48,7 @@ func newInitCmd(a *App, f runFunc[InitOptions]) *cobra.Command {
 	fl := cmd.Flags()
 	fl.StringVar(&o.Name, "name", "", "`NAME` of the service (default: from the workflow's file)")
 	fl.StringArrayVar(&o.From, "from", nil, "start from `FILE` of another tool: X.cpack.zip, a snapshot of ComfyUI-Manager or Desktop, manifest.yml of comfyui-api,\ncomfy-build.yaml, cog.yaml, custom_nodes.json or view_comfy.json; may be repeated")
+	fl.StringVar(&o.Pick, "pick", "", "which one to take where a file of another tool holds several: its `TITLE`, or its number from 1")
 	fl.StringVar(&o.Example, "example", "", "write the example `NAME` here: "+strings.Join(exampleNames(), ", "))
 	fl.BoolVar(&o.Full, "full", false, "append every other key there is, as comments")
 	fl.BoolVar(&o.LocalSchema, "local-schema", false, "write comfyctl.schema.json for editors that are offline")

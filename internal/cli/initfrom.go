@@ -39,7 +39,7 @@ func (a *App) origin(o *InitOptions, dir string, cat *catalog.Catalog) (*origin,
 		if err != nil {
 			return nil, err
 		}
-		if err := org.add(a.shown(name), name, src); err != nil {
+		if err := org.add(a.shown(name), name, src, o.Pick); err != nil {
 			return nil, err
 		}
 	}
@@ -65,9 +65,9 @@ func (a *App) origin(o *InitOptions, dir string, cat *catalog.Catalog) (*origin,
 }
 
 // add reads one file of another tool.
-func (g *origin) add(shown, name string, src []byte) error {
+func (g *origin) add(shown, name string, src []byte, pick string) error {
 	beside := func(other string) ([]byte, error) { return os.ReadFile(filepath.Join(filepath.Dir(name), other)) }
-	d, err := from.Read(shown, src, from.Options{Beside: beside})
+	d, err := from.Read(shown, src, from.Options{Beside: beside, Pick: pick})
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (a *App) graphSource(o *InitOptions, org *origin) (src []byte, name string,
 		return src, name, nil
 	}
 	// The workflow's place was given to another tool's file.
-	if err := org.add(a.shown(name), name, src); err != nil {
+	if err := org.add(a.shown(name), name, src, o.Pick); err != nil {
 		return nil, "", err
 	}
 	o.From, o.Workflow = append(o.From, arg), ""

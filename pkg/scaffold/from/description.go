@@ -2,6 +2,8 @@ package from
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/comfyctl/comfyctl/internal/diag"
 	"github.com/comfyctl/comfyctl/pkg/contract"
@@ -80,6 +82,10 @@ type Lost struct {
 type Options struct {
 	// Beside reads a file in the folder of the one that is read; nil has none.
 	Beside func(name string) ([]byte, error)
+	// Pick says which one is meant where a file holds several workflows or
+	// snapshots: its title, or its number from 1. Empty takes the first workflow
+	// and the newest snapshot.
+	Pick string
 }
 
 func (d *Description) lose(why, what string, args ...any) {
@@ -92,6 +98,23 @@ func count(n int, one, many string) string {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, many)
+}
+
+// pick finds the one of several that is meant; def is taken where o says none.
+func pick(kind Kind, o Options, def int, names []string) (int, error) {
+	if o.Pick == "" {
+		return def, nil
+	}
+	for i, n := range names {
+		if strings.EqualFold(n, o.Pick) || strconv.Itoa(i+1) == o.Pick {
+			return i, nil
+		}
+	}
+	help := "there are " + strings.Join(names, ", ")
+	if near := diag.Suggest(o.Pick, names); near != "" {
+		help = "did you mean `" + near + "`?"
+	}
+	return 0, refuse(kind, help, "`%s` is none of what is in it", o.Pick)
 }
 
 // refuse is the error for a file that is not as it should be.

@@ -7,6 +7,7 @@ type desktop struct {
 	Installation string `json:"installationName" yaml:"installationName"`
 	Snapshots    []struct {
 		Created string `json:"createdAt" yaml:"createdAt"`
+		Label   string `json:"label" yaml:"label"`
 		ComfyUI struct {
 			Ref     string `json:"ref" yaml:"ref"`
 			Commit  string `json:"commit" yaml:"commit"`
@@ -28,7 +29,7 @@ type desktop struct {
 }
 
 // readDesktop reads the newest snapshot of an envelope.
-func readDesktop(d *Description, src []byte, _ Options) error {
+func readDesktop(d *Description, src []byte, o Options) error {
 	var e desktop
 	if err := into(Desktop, src, &e); err != nil {
 		return err
@@ -36,14 +37,21 @@ func readDesktop(d *Description, src []byte, _ Options) error {
 	if len(e.Snapshots) == 0 {
 		return refuse(Desktop, "export it again in ComfyUI Desktop", "there is no snapshot in it")
 	}
-	s := e.Snapshots[0]
-	for _, other := range e.Snapshots[1:] {
-		if other.Created > s.Created {
-			s = other
+	newest := 0
+	var names []string
+	for i, s := range e.Snapshots {
+		if s.Created > e.Snapshots[newest].Created {
+			newest = i
 		}
+		names = append(names, oneOf(s.Label, s.Created))
 	}
+	at, err := pick(Desktop, o, newest, names)
+	if err != nil {
+		return err
+	}
+	s := e.Snapshots[at]
 	if n := len(e.Snapshots); n > 1 {
-		d.lose("the newest is taken", "%s", count(n-1, "older snapshot", "older snapshots"))
+		d.lose("the newest is taken; --pick chooses another", "%s", count(n-1, "older snapshot", "older snapshots"))
 	}
 	// A release is kept as one where nothing was added to it.
 	switch c := s.ComfyUI; {

@@ -119,6 +119,30 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// Where a file holds several, one is taken by name or number.
+func TestPick(t *testing.T) {
+	apps := []byte(`{"file_type":"view_comfy","workflows":[{"viewComfyJSON":{"title":"One"},"workflowApiJSON":{"1":{}}},{"viewComfyJSON":{"title":"Two"},"workflowApiJSON":{"2":{}}}]}`)
+	shots := []byte(`{"type":"comfyui-desktop-2-snapshot","snapshots":[{"createdAt":"2026-01-01","label":"first","comfyui":{"ref":"v0.1.0"}},{"createdAt":"2026-03-01","comfyui":{"ref":"v0.3.0"}},{"createdAt":"2026-02-01","comfyui":{"ref":"v0.2.0"}}]}`)
+	for _, tt := range []struct {
+		src        []byte
+		pick, want string
+	}{{apps, "", "One"}, {apps, "two", "Two"}, {apps, "1", "One"}, {apps, "Tow", "did you mean `Two`?"}, {apps, "7", "there are One, Two"},
+		{shots, "", "v0.3.0"}, {shots, "first", "v0.1.0"}, {shots, "3", "v0.2.0"}, {shots, "2026-03-01", "v0.3.0"}} {
+		d, err := Read("x", tt.src, Options{Pick: tt.pick})
+		got := ""
+		var e *diag.Error
+		switch {
+		case errors.As(err, &e):
+			got = e.Help
+		case d != nil:
+			got = d.Name + d.ComfyUI
+		}
+		if got != tt.want {
+			t.Errorf("%q gives %q, want %q", tt.pick, got, tt.want)
+		}
+	}
+}
+
 // The size in an archive's list is a claim: an entry that holds more is refused.
 func TestLyingSize(t *testing.T) {
 	src := pack(t, entry{name: "snapshot.json", text: `{"python":"3.12"}`})

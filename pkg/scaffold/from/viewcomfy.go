@@ -53,7 +53,7 @@ type viewRange struct {
 	Step json.Number `json:"step"`
 }
 
-func readViewComfy(d *Description, src []byte, _ Options) error {
+func readViewComfy(d *Description, src []byte, o Options) error {
 	var v viewComfy
 	if err := into(ViewComfy, src, &v); err != nil {
 		return err
@@ -61,10 +61,20 @@ func readViewComfy(d *Description, src []byte, _ Options) error {
 	if len(v.Workflows) == 0 {
 		return refuse(ViewComfy, "save it again in ViewComfy's editor", "there is no workflow in it")
 	}
-	w := v.Workflows[0]
-	for _, other := range v.Workflows[1:] {
-		d.lose("the first is taken; make a service of each, or list it under `workflows:`", "workflow `%s`", other.App.Title)
+	var names []string
+	for _, w := range v.Workflows {
+		names = append(names, w.App.Title)
 	}
+	at, err := pick(ViewComfy, o, 0, names)
+	if err != nil {
+		return err
+	}
+	for i, name := range names {
+		if i != at {
+			d.lose("a service is made of one; --pick chooses another", "workflow `%s`", name)
+		}
+	}
+	w := v.Workflows[at]
 	if len(w.Graph) > 0 && w.Graph[0] == '{' {
 		d.Graph = w.Graph
 	}
