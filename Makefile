@@ -65,6 +65,10 @@ e2e-gpu: ## The same where a GPU is at hand.
 kill: ## Kill runner and engine at random under a client: COMFY_KILL_JOBS, COMFY_KILL_RUNS, COMFY_KILL_SEED.
 	COMFY_KILL_JOBS=$${COMFY_KILL_JOBS:-1000} $(GO) test -count=1 -v -timeout 3h -run TestKill ./pkg/runner/faults
 
+.PHONY: chaos
+chaos: ## Faults at random under load, half an hour: COMFY_CHAOS_SECONDS, COMFY_CHAOS_SEED.
+	COMFY_CHAOS_SECONDS=$${COMFY_CHAOS_SECONDS:-1800} $(GO) test -count=1 -v -timeout 3h -run TestChaos ./pkg/runner/faults
+
 .PHONY: bench
 bench: ## Measure pack and runner beside their alternatives; prints ratios.
 	bench/run.sh

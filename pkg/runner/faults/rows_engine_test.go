@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/comfyctl/comfyctl/pkg/contract"
 )
@@ -165,9 +166,7 @@ func TestRow05HangWithoutProgress(t *testing.T) {
 }
 
 func TestRow05EngineDeafToInterrupts(t *testing.T) {
-	w := newWorld(t, timeouts(contract.Timeouts{StallMS: 300}))
-	w.settings.CancelTimeout = 300 * 1e6
-	w.killRunner()
+	w := newWorld(t, timeouts(contract.Timeouts{StallMS: 300}), func(w *world, _ *contract.Contract) { w.settings.CancelTimeout = 300 * time.Millisecond })
 	w.ready()
 	w.expect("hang-hard", hue(1), 2, "succeeded", "")
 	if _, _, _, restarts, _ := w.engineStatus(); restarts != 1 || !w.logged("an interrupted prompt does not stop") {

@@ -100,6 +100,7 @@ func newWorld(t *testing.T, options ...option) *world {
 			Outputs: []contract.Output{{Name: "image", Node: "3"}}}},
 		Runner: contract.Runner{Queue: contract.Queue{Max: 2000}, Retries: &contract.Retries{Max: &retries}},
 	}
+	w.settings = runnerSettings{Contract: filepath.Join(dir, "contract.json"), State: filepath.Join(dir, "state"), Listen: freeAddress(t), Backoff: 10 * time.Millisecond}
 	for _, o := range options {
 		o(w, c)
 	}
@@ -108,7 +109,6 @@ func newWorld(t *testing.T, options ...option) *world {
 	must(t, os.WriteFile(filepath.Join(dir, "contract.json"), b, 0o600))
 	w.log, err = os.Create(filepath.Join(dir, "log"))
 	must(t, err)
-	w.settings = runnerSettings{Contract: filepath.Join(dir, "contract.json"), State: filepath.Join(dir, "state"), Listen: freeAddress(t), Backoff: 10 * time.Millisecond}
 	w.url = "http://" + w.settings.Listen
 	if w.remote {
 		w.settings.EngineURL = "http://" + freeAddress(t)
