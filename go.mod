@@ -28,9 +28,12 @@ require (
 )
 
 require github.com/BurntSushi/toml v1.5.0
+
 require pgregory.net/rapid v1.3.0
 require golang.org/x/oauth2 v0.38.0
 
+
+require github.com/standard-webhooks/standard-webhooks/libraries v0.0.1 // indirect
 
 require (
 	github.com/gofrs/flock v0.13.2

@@ -203,11 +203,26 @@ type Runner struct {
 	RetentionMS int64 `json:"retention_ms,omitempty"`
 	// KeepFree is how many bytes of the state's disk are left free: below that,
 	// new jobs are refused.
-	KeepFree    int64    `json:"keep_free,omitempty"`
-	Durability  string   `json:"durability,omitempty"`
-	Retries     *Retries `json:"retries,omitempty"`
-	OOM         *OOM     `json:"oom,omitempty"`
+	KeepFree   int64    `json:"keep_free,omitempty"`
+	Durability string   `json:"durability,omitempty"`
+	Retries    *Retries `json:"retries,omitempty"`
+	OOM        *OOM     `json:"oom,omitempty"`
+	Webhooks   *Hooks   `json:"webhooks,omitempty"`
+	// ResultsMS is how long a result is given again to the same input; 0 means
+	// not at all.
+	ResultsMS   int64    `json:"results_ms,omitempty"`
 	CORSOrigins []string `json:"cors_origins,omitempty"`
+}
+
+// Hooks say how callers' webhooks are told.
+type Hooks struct {
+	// Secret is the name of the secret that signs; it may hold several, of
+	// which each signs. Empty means one that the runner makes and keeps.
+	Secret string `json:"secret,omitempty"`
+	// Events are sent where a request names none; empty means the ends of jobs.
+	Events []string `json:"events,omitempty"`
+	// GiveUpMS is how long a delivery is tried; 0 means a day.
+	GiveUpMS int64 `json:"give_up_ms,omitempty"`
 }
 
 // Queue bounds the waiting jobs.

@@ -6,6 +6,7 @@ package runner
 import (
 	"log/slog"
 	"net/http"
+	"syscall"
 	"time"
 
 	"github.com/comfyctl/comfyctl/pkg/contract"
@@ -50,6 +51,10 @@ type Config struct {
 	// Page serves the page at /; nil means that there is none.
 	Page http.Handler
 	Log  *slog.Logger
+	// hookSafe and hookTransport replace the check of addresses that webhooks go
+	// to and the connections to them, in tests.
+	hookSafe      func(network, address string, c syscall.RawConn) error
+	hookTransport http.RoundTripper
 }
 
 // Defaults of what the contract leaves at zero.

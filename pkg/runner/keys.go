@@ -6,9 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/comfyctl/comfyctl/internal/diag"
 	"github.com/comfyctl/comfyctl/pkg/runner/api"
+	"github.com/comfyctl/comfyctl/pkg/runner/webhooks"
 )
 
 // loadKeys gathers the API keys: given ones, those in the contract's secrets,
@@ -67,4 +69,36 @@ func loadKeys(c Config) (*api.Keys, error) {
 	}
 	c.Log.Warn("no API key was given, so one was made; it is shown this once", "key", key)
 	return keys, nil
+}
+
+// hookSecrets are the secrets that sign webhooks: those of the contract's
+// secret, else one that is made once and kept in the state folder.
+func hookSecrets(c Config) ([]string, error) {
+	if h := c.Contract.Runner.Webhooks; h != nil && h.Secret != "" {
+		value, ok := "", false
+		if c.Secrets != nil {
+			value, ok = c.Secrets(h.Secret)
+		}
+		if !ok {
+			return nil, &diag.Error{Class: diag.ClassFailed, Message: fmt.Sprintf("the secret `%s`, which signs webhooks, is not set", h.Secret),
+				Help: "pass it to the runner as an environment variable, or as a file named by " + h.Secret + "_FILE; it is whsec_ and base64"}
+		}
+		return strings.Fields(value), nil
+	}
+	file := filepath.Join(c.StateDir, "webhook-secret")
+	kept, err := os.ReadFile(file)
+	if err == nil {
+		return strings.Fields(string(kept)), nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading the kept webhook secret: %w", err)
+	}
+	secret, err := webhooks.NewSecret()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
+		return nil, fmt.Errorf("keeping the webhook secret: %w", err)
+	}
+	return []string{secret}, nil
 }

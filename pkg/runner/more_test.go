@@ -157,7 +157,6 @@ func TestPathsAndMethods(t *testing.T) {
 		{"PUT", "/v1/jobs", 405, "takes GET and HEAD"},
 		{"DELETE", "/healthz", 405, "takes GET"},
 		{"POST", "/v1/batches", 404, "batches are not served"},
-		{"GET", "/v1/webhook-deliveries", 404, "webhooks are not served"},
 		{"GET", "/v1/nothing", 404, "nothing at /v1/nothing"},
 		{"POST", "/prompt", 404, "nothing at /prompt"},
 		{"GET", "/", 404, "nothing at /"},

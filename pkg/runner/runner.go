@@ -18,6 +18,7 @@ import (
 	"github.com/comfyctl/comfyctl/pkg/runner/files"
 	"github.com/comfyctl/comfyctl/pkg/runner/jobs"
 	"github.com/comfyctl/comfyctl/pkg/runner/outputs"
+	"github.com/comfyctl/comfyctl/pkg/runner/webhooks"
 )
 
 // Server keeps and runs jobs, and serves the API.
@@ -32,6 +33,7 @@ type Server struct {
 	ready chan struct{}
 	open  atomic.Bool
 	disk  disk
+	hooks *webhooks.Sender
 }
 
 // New opens the state and takes up unfinished jobs; nothing runs until Serve.
@@ -80,7 +82,22 @@ func (s *Server) openState(ctx context.Context) (err error) {
 		Hold: func() bool { return !s.open.Load() }, Room: s.room, Leftovers: c.Leftovers,
 		Observe: func(j *jobs.Job) { s.api.Observe(j) },
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return s.openHooks()
+}
+
+func (s *Server) openHooks() error {
+	secrets, err := hookSecrets(s.c)
+	if err != nil {
+		return err
+	}
+	s.hooks = &webhooks.Sender{Outbox: s.store, Secrets: secrets, Log: s.c.Log, Safe: s.c.hookSafe, Transport: s.c.hookTransport}
+	if h := s.c.Contract.Runner.Webhooks; h != nil {
+		s.hooks.GiveUp = ms(h.GiveUpMS, 0)
+	}
+	return s.hooks.Check()
 }
 
 func (s *Server) outputs() *outputs.Store {
@@ -96,7 +113,7 @@ func (s *Server) openAPI() error {
 	s.api, err = api.New(api.Config{
 		Contract: c.Contract, Executor: c.Executor, Queue: s.queue, Files: s.files, Outputs: s.outputs(), ImageDigest: c.ImageDigest, Version: c.Version,
 		Fetcher: &files.Fetcher{Hosts: r.URLs.Hosts, MaxSize: or(r.URLs.MaxSize, defaultURLSize), Timeout: ms(r.URLs.TimeoutMS, defaultURLTime)},
-		Page:    c.Page, Keys: keys, Open: s.open.Load, Log: c.Log,
+		Page:    c.Page, Keys: keys, Outbox: s.store, Owe: s.queue.Owe, Open: s.open.Load, Log: c.Log,
 	})
 	return err
 }
@@ -120,6 +137,10 @@ func (s *Server) Serve(ctx context.Context, public, admin net.Listener) error {
 	var work sync.WaitGroup
 	work.Go(func() { s.queue.Run(ctx, ms(s.c.Contract.Runner.Timeouts.DrainMS, defaultDrain)) })
 	work.Go(func() { s.opening(ctx) })
+	work.Go(func() {
+		// Its only error was found when the server was made.
+		_ = s.hooks.Run(ctx, s.queue.Owed())
+	})
 	var servers []*http.Server
 	failed := make(chan error, 2)
 	listen := func(h http.Handler, l net.Listener) {

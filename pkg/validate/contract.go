@@ -82,7 +82,15 @@ func runner(r service.Runner) contract.Runner {
 		URLs:        contract.URLs{Hosts: r.URLs.Hosts, MaxSize: or(r.URLs.MaxSize.Bytes, defaultURLSize), TimeoutMS: ms(r.URLs.Timeout, 30*time.Second)},
 		RetentionMS: ms(r.Retention.Jobs, 24*time.Hour), CORSOrigins: r.CORS.Origins,
 		KeepFree: r.Retention.KeepFree.Bytes, Durability: r.Durability, Retries: retries(r.Retries), OOM: oom(r.OOM),
+		Webhooks: hooks(r.Webhooks), ResultsMS: ms(r.Cache.Results, 0),
 	}
+}
+
+func hooks(w service.Webhooks) *contract.Hooks {
+	if w.Secret == "" && len(w.Events) == 0 && !w.GiveUpAfter.Set {
+		return nil
+	}
+	return &contract.Hooks{Secret: w.Secret, Events: w.Events, GiveUpMS: ms(w.GiveUpAfter, 0)}
 }
 
 // timeouts are those of one workflow; nil where the runner's hold.

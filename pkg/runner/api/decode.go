@@ -12,7 +12,9 @@ import (
 	"slices"
 
 	"github.com/comfyctl/comfyctl/internal/diag"
+	"github.com/comfyctl/comfyctl/pkg/runner/jobs"
 	"github.com/comfyctl/comfyctl/pkg/runner/problem"
+	"github.com/comfyctl/comfyctl/pkg/runner/webhooks"
 )
 
 // decode reads the JSON of a request strictly: every field that is unknown or
@@ -32,7 +34,7 @@ func (a *API) decode(body []byte) (*request, *problem.Problem) {
 	}
 	d := &decoder{req: req}
 	d.object(body, "", map[string]func(json.RawMessage, string){
-		"input": d.input, "metadata": d.metadata, "webhook": d.absent("follow the job with GET /v1/jobs/{id}?wait= or /events"),
+		"input": d.input, "metadata": d.metadata, "webhook": d.webhook,
 		"outputs": func(raw json.RawMessage, at string) {
 			d.object(raw, at, map[string]func(json.RawMessage, string){
 				"mode": d.mode, "format": d.absent("the service file sets the format of an output"), "metadata": d.absent("the service file sets it"),
@@ -97,6 +99,36 @@ func (d *decoder) input(raw json.RawMessage, at string) {
 	if json.Unmarshal(raw, &d.req.Input) != nil {
 		d.fail(at, "wrong_type", "`input` is an object of values by input name", nil, "")
 	}
+}
+
+// maxURL bounds the bytes of a webhook's address.
+const maxURL = 2048
+
+func (d *decoder) webhook(raw json.RawMessage, at string) {
+	hook := &jobs.Webhook{}
+	d.object(raw, at, map[string]func(json.RawMessage, string){
+		"url": func(raw json.RawMessage, at string) {
+			if json.Unmarshal(raw, &hook.URL) != nil || len(hook.URL) > maxURL {
+				d.fail(at, "wrong_type", "`webhook.url` is an https address", nil, "")
+			} else if err := webhooks.CheckURL(hook.URL); err != nil {
+				d.fail(at, "bad_url", "`webhook.url`: "+err.Error(), nil, "")
+			}
+		},
+		"events": func(raw json.RawMessage, at string) {
+			if json.Unmarshal(raw, &hook.Events) != nil {
+				d.fail(at, "wrong_type", "`webhook.events` is a list of event types", jobs.HookEvents, "")
+			}
+			for i, e := range hook.Events {
+				if !slices.Contains(jobs.HookEvents, e) {
+					d.fail(fmt.Sprintf("%s/%d", at, i), "not_in_list", "there is no event `"+e+"`", jobs.HookEvents, diag.Suggest(e, jobs.HookEvents))
+				}
+			}
+		},
+	})
+	if hook.URL == "" && len(d.faults) == 0 {
+		d.fail(at+"/url", "required", "`webhook.url` is needed", nil, "")
+	}
+	d.req.Webhook = hook
 }
 
 // maxMetadata bounds the bytes of a job's metadata.

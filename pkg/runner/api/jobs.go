@@ -99,7 +99,7 @@ func (a *API) record(req *request, wf *contract.Workflow, bound *inputs.Bound) *
 			conversions[o.Node] = c
 		}
 	}
-	rec.Work = jobs.Work{Graph: bound.Graph, Files: bound.Files, Names: names, Conversions: conversions, Mode: req.Mode, Priority: req.Priority, MaxWaitMS: req.MaxWait, TimeoutMS: req.Timeout}
+	rec.Work = jobs.Work{Graph: bound.Graph, Files: bound.Files, Names: names, Conversions: conversions, Mode: req.Mode, Priority: req.Priority, MaxWaitMS: req.MaxWait, TimeoutMS: req.Timeout, Webhook: req.Webhook}
 	s.bind(&rec.Work, wf)
 	outs := s.outputs[wf]
 	rec.Work.OutputNodes, rec.Work.Foreign = outs.nodes, outs.foreign

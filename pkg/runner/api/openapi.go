@@ -9,6 +9,7 @@ import (
 
 	"github.com/comfyctl/comfyctl/pkg/contract"
 	"github.com/comfyctl/comfyctl/pkg/runner/inputs"
+	"github.com/comfyctl/comfyctl/pkg/runner/jobs"
 	"github.com/comfyctl/comfyctl/pkg/runner/problem"
 )
 
@@ -47,6 +48,8 @@ func typed(w *contract.Workflow, paths, schemas object) {
 		"outputs":  object{"type": "object", "properties": object{"mode": object{"enum": []string{"url", "data"}, "default": "url", "description": "data puts base64 into the reply, up to 4 MiB"}}},
 		"queue":    object{"type": "object", "properties": object{"priority": object{"type": "integer", "minimum": -100, "maximum": 100}, "max_wait_s": object{"type": "number"}, "timeout_s": object{"type": "number"}}},
 		"metadata": object{"type": "object", "additionalProperties": object{"type": "string"}},
+		"webhook": object{"type": "object", "required": []string{"url"}, "additionalProperties": false, "description": "told of the job's events, signed by Standard Webhooks",
+			"properties": object{"url": object{"type": "string", "format": "uri"}, "events": object{"type": "array", "items": object{"enum": jobs.HookEvents}}}},
 	}}
 	form := object{"request": ref("Request_" + w.Name)}
 	for _, in := range w.Inputs {
@@ -98,6 +101,9 @@ func shared(paths object) {
 	paths["/v1/files/by-hash/{sha256}"] = object{"head": operation("has_file", "Whether a file is here", "", object{"parameters": []any{
 		object{"name": "sha256", "in": "path", "required": true, "schema": object{"type": "string"}}}},
 		object{"200": object{"description": "it is"}, "404": object{"description": "it is not"}})}
+	paths["/v1/webhook-deliveries"] = object{"get": operation("list_deliveries", "What webhooks were sent or are owed, newest first", "", object{"parameters": []any{
+		query("job", "string", "of this job"), query("limit", "integer", "1 to 200")}}, object{"200": object{"description": "the deliveries"}}, "400", "401", "404")}
+	paths["/v1/webhook-deliveries/{id}/redeliver"] = object{"post": operation("redeliver", "Send a delivery again", "", id, object{"202": object{"description": "it is sent again"}}, "401", "404")}
 	paths["/metrics"] = object{"get": operation("metrics", "Prometheus metrics", "", nil, object{"200": object{"description": "the metrics"}}, "401", "403")}
 	paths["/v1/jobs/{id}/outputs/{name}"] = object{"get": operation("get_output", "The bytes of an output", "", with(
 		object{"name": "name", "in": "path", "required": true, "schema": object{"type": "string"}}),

@@ -85,6 +85,9 @@ func (s *state) bind(w *jobs.Work, wf *contract.Workflow) {
 	w.TimeoutMS = least(w.TimeoutMS, either(own.JobMS, r.JobMS))
 	w.MaxWaitMS = least(w.MaxWaitMS, either(own.QueueMS, r.QueueMS))
 	w.StallMS = own.StallMS
+	if h := s.contract.Runner.Webhooks; h != nil && w.Webhook != nil && len(w.Webhook.Events) == 0 {
+		w.Webhook.Events = h.Events
+	}
 }
 
 // either is a if it is set, else b.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/comfyctl/comfyctl/pkg/runner/jobs"
 	"github.com/comfyctl/comfyctl/pkg/runner/problem"
 )
 
@@ -22,6 +23,7 @@ type request struct {
 	Priority int
 	// MaxWait and Timeout are in milliseconds; 0 means the service's own.
 	MaxWait, Timeout int64
+	Webhook          *jobs.Webhook
 
 	hash   string
 	faults []problem.Field

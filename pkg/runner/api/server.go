@@ -28,6 +28,9 @@ type Config struct {
 	Files    *files.Store
 	Fetcher  *files.Fetcher
 	Outputs  *outputs.Store
+	// Outbox has what webhooks are owed; Owe wakes who sends it.
+	Outbox jobs.Outbox
+	Owe    func()
 	// ImageDigest is the image's, as sha256:HEX; empty means the contract's.
 	ImageDigest string
 	// Version is this program's own.
@@ -143,6 +146,8 @@ func (a *API) routes() *http.ServeMux {
 	m.HandleFunc("GET /v1/jobs/{id}/outputs/{name}", a.withJob(a.getOutput))
 	m.HandleFunc("POST /v1/jobs/{id}/cancel", a.withJob(a.cancelJob))
 	m.HandleFunc("POST /v1/jobs/{id}/retry", a.withJob(a.retryJob))
+	m.HandleFunc("GET /v1/webhook-deliveries", a.listDeliveries)
+	m.HandleFunc("POST /v1/webhook-deliveries/{id}/redeliver", a.redeliver)
 	m.HandleFunc("POST /v1/files", a.uploadFile)
 	m.HandleFunc("POST /v1/files/from-url", a.fileFromURL)
 	m.HandleFunc("HEAD /v1/files/by-hash/{hash}", a.fileByHash)
@@ -190,7 +195,7 @@ func (a *API) rest(w http.ResponseWriter, r *http.Request) {
 
 // unserved are paths of the design that a later release serves.
 var unserved = map[string]string{
-	"/v1/batches": "batches", "/v1/chains": "chains", "/v1/webhook-deliveries": "webhooks", "/v1/usage": "usage figures", "/v1/me": "key details",
+	"/v1/batches": "batches", "/v1/chains": "chains", "/v1/usage": "usage figures", "/v1/me": "key details",
 	"/v1/client.ts": "generated clients",
 }
 

@@ -92,6 +92,9 @@ func (q *Queue) tell(r *Record) {
 	}
 }
 
+// Owe says that the outbox has something new that the queue did not put there.
+func (q *Queue) Owe() { poke(q.owed) }
+
 // Owed is sent to when the outbox may have something new.
 func (q *Queue) Owed() <-chan struct{} { return q.owed }
 

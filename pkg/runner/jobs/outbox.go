@@ -21,8 +21,8 @@ func insertDelivery(ctx context.Context, x execer, d *Delivery) error {
 }
 
 func (s *sqlite) SaveDelivery(ctx context.Context, d *Delivery) error {
-	_, err := s.db.ExecContext(ctx, `UPDATE deliveries SET status = ?, attempts = ?, next_ms = ?, code = ?, error = ? WHERE id = ?`,
-		d.Status, d.Attempts, unixMilli(d.NextAt), d.Code, d.Error, d.ID)
+	_, err := s.db.ExecContext(ctx, `UPDATE deliveries SET status = ?, attempts = ?, created_ms = ?, next_ms = ?, code = ?, error = ? WHERE id = ?`,
+		d.Status, d.Attempts, d.CreatedAt.UnixMilli(), unixMilli(d.NextAt), d.Code, d.Error, d.ID)
 	if err != nil {
 		return fmt.Errorf("storing a delivery: %w", err)
 	}
@@ -72,11 +72,15 @@ func (s *sqlite) NextDue(ctx context.Context) (time.Time, error) {
 	return time.UnixMilli(next.Int64), nil
 }
 
-func (s *sqlite) Deliveries(ctx context.Context, job string, limit int) ([]Delivery, error) {
-	if job == "" {
-		return s.deliveries(ctx, `1 ORDER BY id DESC LIMIT ?`, limit)
+func (s *sqlite) Deliveries(ctx context.Context, job string, caller *string, limit int) ([]Delivery, error) {
+	where, args := "1", []any{}
+	if job != "" {
+		where, args = "job = ?", append(args, job)
 	}
-	return s.deliveries(ctx, `job = ? ORDER BY id DESC LIMIT ?`, job, limit)
+	if caller != nil {
+		where, args = where+" AND job IN (SELECT id FROM jobs WHERE caller = ?)", append(args, *caller)
+	}
+	return s.deliveries(ctx, where+" ORDER BY id DESC LIMIT ?", append(args, limit)...)
 }
 
 func (s *sqlite) Delivery(ctx context.Context, id string) (*Delivery, error) {

@@ -114,8 +114,9 @@ type Outbox interface {
 	Due(ctx context.Context, now time.Time, limit int) ([]Delivery, error)
 	// NextDue is when the next one comes due; zero means never.
 	NextDue(ctx context.Context) (time.Time, error)
-	// Deliveries lists those of a job, or all where it is empty, newest first.
-	Deliveries(ctx context.Context, job string, limit int) ([]Delivery, error)
+	// Deliveries lists those of a job, or all where it is empty, newest first;
+	// with a caller only those of that caller's jobs.
+	Deliveries(ctx context.Context, job string, caller *string, limit int) ([]Delivery, error)
 	Delivery(ctx context.Context, id string) (*Delivery, error)
 	// SaveDelivery writes an attempt's outcome.
 	SaveDelivery(ctx context.Context, d *Delivery) error
