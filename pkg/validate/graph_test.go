@@ -164,27 +164,6 @@ func TestContains(t *testing.T) {
 	}
 }
 
-func FuzzGraph(f *testing.F) {
-	f.Add([]byte(`{` + source + `,` + save + `}`))
-	f.Add([]byte(`{"1":{"class_type":"KSampler","inputs":{"seed":"NaN","cfg":"inf","steps":1e999,"sampler_name":["1",0]}}}`))
-	f.Add([]byte(`{"1":{"class_type":"ResizeImageMaskNode","inputs":{"resize_type":{"__value__":[]}}},"2":{"class_type":"BatchImagesNode","inputs":{"images.image1":["1",-9]}}}`))
-	cat := builtin(f, "v0.30.2")
-	f.Fuzz(func(t *testing.T, src []byte) {
-		g, _ := workflow.Parse("w", src)
-		if g == nil {
-			return
-		}
-		for _, d := range Graph(g, cat, GraphOptions{HasModel: func(string) bool { return false }}) {
-			if d.Start.Offset > d.End.Offset || d.End.Offset > len(g.Source)+1 {
-				t.Fatalf("span outside the file: %+v", d)
-			}
-			if _, ok := diag.Lookup(d.Code); !ok {
-				t.Fatalf("no rule %s", d.Code)
-			}
-		}
-	})
-}
-
 // chain is a graph of n nodes.
 func chain(n int) []byte {
 	var b bytes.Buffer

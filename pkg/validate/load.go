@@ -13,6 +13,7 @@ import (
 	"github.com/comfyctl/comfyctl/internal/diag"
 	"github.com/comfyctl/comfyctl/pkg/catalog"
 	"github.com/comfyctl/comfyctl/pkg/service"
+	"github.com/comfyctl/comfyctl/pkg/workflow"
 	"github.com/comfyctl/comfyctl/pkg/workflow/ui"
 )
 
@@ -300,6 +301,9 @@ func (l *loader) workflow(r ref) error {
 	}
 	g, list := ui.Read(name, src, l.plan.Catalog)
 	if g == nil {
+		if file == nil || workflow.IsMedia(file[:min(len(file), 16)]) {
+			onlyText(list, file, nil)
+		}
 		l.list = append(l.list, named(list, l.plan.Catalog)...)
 		return nil
 	}
