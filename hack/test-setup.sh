@@ -32,6 +32,9 @@ if ((${#packages[@]})); then
   apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 fi
 
+# A real S3 server, for the tests of s3:// (a minute to build the first time).
+[[ -x bin/tools/versitygw ]] || GOBIN="$PWD/bin/tools" go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+
 if ! docker version >/dev/null 2>&1; then
   if [[ $(id -u) == 0 ]]; then
     nohup dockerd >/tmp/comfyctl-dockerd.log 2>&1 &

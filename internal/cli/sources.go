@@ -4,19 +4,19 @@ import (
 	"github.com/docker/go-units"
 
 	"github.com/comfyctl/comfyctl/internal/source"
+	"github.com/comfyctl/comfyctl/internal/source/oci"
+	"github.com/comfyctl/comfyctl/internal/source/s3"
 )
 
 // modelSources says how model files are fetched: with secrets by name, from the
 // hubs that the environment names.
 func (a *App) modelSources() (source.Options, error) {
 	quota, err := a.cacheMax()
-	return source.Options{
-		Secret: a.secret,
-		Backends: source.Hubs(source.Endpoints{
-			HuggingFace: a.env["HF_ENDPOINT"], Civitai: a.env["CIVITAI_ENDPOINT"], GoogleStorage: a.env["STORAGE_EMULATOR_HOST"],
-		}),
-		Quota: quota,
-	}, err
+	backends := source.Hubs(source.Endpoints{
+		HuggingFace: a.env["HF_ENDPOINT"], Civitai: a.env["CIVITAI_ENDPOINT"], GoogleStorage: a.env["STORAGE_EMULATOR_HOST"],
+	})
+	backends["s3"], backends["oci"] = s3.New(), oci.Backend{Keychain: a.registry()}
+	return source.Options{Secret: a.secret, Backends: backends, Quota: quota}, err
 }
 
 // cacheMax is the limit of the content store in bytes, 0 for none.
