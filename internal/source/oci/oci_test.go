@@ -113,7 +113,9 @@ func TestArtifacts(t *testing.T) {
 	a.push(t, "image", blobs, types.OCILayer, "a.safetensors")
 	at := "oci://" + a.host + "/models/x"
 	c := source.New(cas.Open(t.TempDir()), source.Options{HTTP: a.http, Backends: map[string]source.Backend{"oci": Backend{}},
-		Secret: func(n string) (string, bool) { return map[string]string{"GOOD": login + ":" + password, "BAD": login + ":x"}[n], true }})
+		Secret: func(n string) (string, bool) {
+			return map[string]string{"GOOD": login + ":" + password, "BAD": login + ":x"}[n], true
+		}})
 	for _, tc := range []struct{ source, path, auth, size, code string }{
 		{at + ":one", "loras/m.safetensors", "GOOD", "a", ""},
 		{at + "@" + one.String(), "loras/m.safetensors", "GOOD", "a", ""},
