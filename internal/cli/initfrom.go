@@ -47,7 +47,12 @@ func (a *App) origin(o *InitOptions, dir string, cat *catalog.Catalog) (*origin,
 	if err != nil {
 		return nil, err
 	}
-	w, err := a.parseGraph(name, src, cat)
+	// An editor save of comfy-pack or Comfy Deploy is read by their nodes' shapes.
+	marks, err := from.Marks()
+	if err != nil {
+		return nil, err
+	}
+	w, err := a.parseGraph(name, src, cat.With(marks))
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +63,10 @@ func (a *App) origin(o *InitOptions, dir string, cat *catalog.Catalog) (*origin,
 	} else if w.media {
 		org.file, org.write = strings.TrimSuffix(name, filepath.Ext(name))+"_api.json", true
 	}
-	if d, ok := from.App(src, org.graph); ok {
+	if d, ok := from.App(w.text, org.graph); ok {
+		org.desc = from.Merge(org.desc, d)
+	}
+	if d, ok := from.Hints(w.text, org.graph); ok {
 		org.desc = from.Merge(org.desc, d)
 	}
 	return org, a.unmark(org, cat)
@@ -156,11 +164,12 @@ func (a *App) unmark(org *origin, cat *catalog.Catalog) error {
 	if err != nil {
 		return fmt.Errorf("reading the graph without its marks: %w", err)
 	}
-	org.graph, org.desc = w.graph, from.Merge(org.desc, d)
 	if !org.write {
 		base := strings.TrimSuffix(strings.TrimSuffix(org.file, filepath.Ext(org.file)), "_api")
 		org.file, org.write = base+"_plain_api.json", true
+		d.Name = filepath.Base(base)
 	}
+	org.graph, org.desc = w.graph, from.Merge(org.desc, d)
 	return nil
 }
 

@@ -71,6 +71,7 @@ func TestGuidance(t *testing.T) {
 		{"SD 1.5: 4 GB", parse(t, ckpt("v1-5-pruned-emaonly-fp16.safetensors"), latent(512, 512)), 2, 4},
 		{"SDXL: 8 GB", parse(t, ckpt("sd_xl_base_1.0.safetensors"), latent(1024, 1024)), 6, 8},
 		{"SD 3.5 large: 18 GB", parse(t, ckpt("sd3.5_large.safetensors"), latent(1024, 1024)), 13, 18.5},
+		{"SD 3.5 large and its encoders: 18 GB", parse(t, ckpt("sd3.5_large.safetensors"), clip("t5xxl_fp16.safetensors"), latent(1024, 1024)), 17, 19},
 		{"Flux fp8: 12 to 16 GB", parse(t, unet("flux1-dev-fp8.safetensors"), clip("t5xxl_fp8_e4m3fn.safetensors"), vae("ae.safetensors"), latent(1024, 1024)), 12, 16},
 		{"Flux bf16: 24 GB and more", parse(t, unet("flux1-dev.safetensors"), clip("t5xxl_fp16.safetensors"), vae("ae.safetensors"), latent(1024, 1024)), 24, 26},
 		{"Flux Q4: 8 GB", parse(t, unet("flux1-dev-Q4_K_S.gguf"), clip("t5xxl_fp8_e4m3fn.safetensors"), vae("ae.safetensors"), latent(1024, 1024)), 6, 8.5},

@@ -21,7 +21,7 @@ func TestLookup(t *testing.T) {
 			t.Errorf("%q gives %s, %v; want %s", spelled, got, ok, want)
 		}
 	}
-	for spelled, near := range map[string]string{"": "", "L40X": "L40", "rtx4091": "RTX 4090", "b2000": "B200", "A100-60GB": "A100", "h1000": "H100", "cucumber": ""} {
+	for spelled, near := range map[string]string{"": "", "L40SS": "L40S", "rtx4091": "RTX 4090", "b2000": "B200", "A100-60GB": "A100", "h1000": "H100", "cucumber": ""} {
 		if g, ok := Lookup(spelled); ok {
 			t.Errorf("%q is taken for %s", spelled, g)
 		}

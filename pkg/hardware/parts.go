@@ -18,6 +18,10 @@ type parts struct {
 	diffusion, diffusions, along int64
 	model                        string
 	encoders, vae, upscale       int64
+	// inFile is the encoders' share of checkpoints; own is set where the graph
+	// loads encoders of their own, since such checkpoints have none.
+	inFile int64
+	own    bool
 	// other is the largest of the rest.
 	other int64
 }
@@ -45,6 +49,14 @@ func (p *parts) collect(g *workflow.Graph, o Options) {
 		}
 		seen[f] = true
 		p.take(p.weigh(f, o.SizeOf, half[f]))
+	}
+	if p.own {
+		p.diffusions += p.inFile
+		if strings.HasPrefix(p.model, "checkpoints/") {
+			p.diffusion = p.diffusion * 5 / 4
+		}
+	} else {
+		p.encoders += p.inFile
 	}
 }
 
@@ -76,7 +88,7 @@ func (p *parts) take(w weights) {
 	case folder == "checkpoints" || folder == "diffusers":
 		// The text encoders and the VAE are in the file too.
 		body = w.bytes * 4 / 5
-		p.encoders += w.bytes / 5
+		p.inFile += w.bytes / 5
 		fallthrough
 	case slices.Contains(unets, folder):
 		p.diffusions += body
@@ -85,6 +97,7 @@ func (p *parts) take(w weights) {
 		}
 	case folder == "text_encoders" || folder == "clip":
 		p.encoders += w.bytes
+		p.own = true
 	case folder == "vae":
 		p.vae = max(p.vae, w.bytes)
 	case folder == "loras" || folder == "controlnet" || folder == "model_patches" || folder == "animatediff_models":

@@ -17,6 +17,7 @@ import (
 	"github.com/comfyctl/comfyctl/pkg/scaffold/from"
 	"github.com/comfyctl/comfyctl/pkg/validate"
 	"github.com/comfyctl/comfyctl/pkg/workflow"
+	"github.com/comfyctl/comfyctl/pkg/workflow/ui"
 )
 
 // zipped packs a folder, as comfy-pack does.
@@ -79,12 +80,23 @@ func start(t testing.TB, dir string, files []string) started {
 	if d != nil {
 		src = d.Graph
 	}
-	if src == nil {
+	if _, err := os.Stat(filepath.Join(dir, "workflow.json")); src == nil && err == nil {
+		src = read("workflow.json")
+	} else if src == nil {
 		src = read("workflow_api.json")
 	}
-	g, found := workflow.Parse("workflow_api.json", src)
+	marks, err := from.Marks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, found := ui.Read("workflow_api.json", src, newest(t).With(marks))
 	if g == nil || diag.HasErrors(found) {
 		t.Fatalf("%+v", found)
+	}
+	for _, more := range []func([]byte, *workflow.Graph) (*from.Description, bool){from.App, from.Hints} {
+		if one, ok := more(src, g); ok {
+			d = from.Merge(d, one)
+		}
 	}
 	if m, ok := from.Unmark(g, newest(t)); ok {
 		d = from.Merge(d, m)
@@ -124,6 +136,8 @@ func TestFrom(t *testing.T) {
 		{"cog", []string{"cog.yaml"}, "CW101 CW102"},
 		{"viewcomfy", []string{"view_comfy.json"}, "CM009"},
 		{"deploy", nil, "CM009"},
+		{"deploy-save", nil, "CM009"},
+		{"app", nil, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := filepath.Join("testdata", "from", tt.name)

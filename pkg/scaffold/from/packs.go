@@ -43,23 +43,25 @@ var packID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 // or unknown for a pack that follows its repository.
 func (d *Description) registry(id, version string) {
 	id, version = strings.TrimSpace(id), strings.TrimSpace(version)
+	p := Pack{Registry: id, Marks: marking[strings.ToLower(id)]}
 	switch {
 	case !packID.MatchString(id):
 		d.lose("that is no id of the node registry", "node pack `%s`", id)
+		return
 	case id == "comfy-core":
+		return
 	case isTool(id):
 		d.lose("a tool, not needed to serve", "node pack %s", id)
-	case version == "nightly" || version == "unknown":
-		d.Packs = append(d.Packs, Pack{Registry: id})
-		d.lose("it stands for the newest commit on that day; `lock` pins today's release", "version `%s` of node pack %s", version, id)
+		return
 	case version == "latest" || version == "":
-		d.Packs = append(d.Packs, Pack{Registry: id})
+	case version == "nightly" || version == "unknown":
+		d.lose("it stands for the newest commit on that day; `lock` pins today's release", "version `%s` of node pack %s", version, id)
 	case !packID.MatchString(version):
-		d.Packs = append(d.Packs, Pack{Registry: id})
 		d.lose("that is no version", "version `%s` of node pack %s", version, id)
 	default:
-		d.Packs = append(d.Packs, Pack{Registry: id, Version: version, Marks: marking[strings.ToLower(id)]})
+		p.Version = version
 	}
+	d.Packs = append(d.Packs, p)
 }
 
 func isTool(name string) bool {

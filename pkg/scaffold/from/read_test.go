@@ -367,8 +367,10 @@ func FuzzUnmark(f *testing.F) {
 		if g == nil {
 			return
 		}
-		if d, ok := App(src, g); ok {
-			checked(t, d)
+		for _, read := range []func([]byte, *workflow.Graph) (*Description, bool){App, Hints} {
+			if d, ok := read(src, g); ok {
+				checked(t, d)
+			}
 		}
 		d, ok := Unmark(g, c)
 		if !ok {
@@ -409,7 +411,7 @@ func TestMarks(t *testing.T) {
 			t.Errorf("%s: output node %v", class, cl.OutputNode)
 		}
 		names := []string{m.name}
-		if len(m.value) > 0 && !(m.becomes != "" && m.output != "") {
+		if len(m.value) > 0 && (m.becomes == "" || m.output == "") {
 			found := false
 			for _, v := range m.value {
 				_, has := cl.Input(v)
@@ -426,6 +428,28 @@ func TestMarks(t *testing.T) {
 			if _, has := cl.Input(n); n != "" && !has {
 				t.Errorf("%s has no %s", class, n)
 			}
+		}
+	}
+}
+
+func TestHints(t *testing.T) {
+	g := graph(t, `{"1":{"class_type":"A","inputs":{}},"2":{"class_type":"B","inputs":{}},"5:3":{"class_type":"C","inputs":{}}}`)
+	d, ok := Hints([]byte(`{"nodes":[{"type":"A","properties":{"cnr_id":"pack-a","ver":"1.2.3","models":[{"name":"x.safetensors","url":"https://hf.co/a/b/resolve/main/x.safetensors","directory":"vae","hash":"zz","hash_type":"SHA256"}]}},
+		{"type":"B","properties":{"aux_id":"me/Pack.b","ver":"2222222222222222222222222222222222222222"}},{"type":"gone","properties":{"cnr_id":"pack-gone","ver":"1.0.0"}},{"type":"A","properties":7},{"type":"A"},
+		{"type":"B","properties":{"cnr_id":"comfy-core","ver":"0.3.64"}}],
+		"models":[{"name":"y","url":"","directory":"../.."}],
+		"definitions":{"subgraphs":[{"nodes":[{"type":"C","properties":{"cnr_id":"pack-c","ver":"3333333333333333333333333333333333333333"}}]}]}}`), g)
+	if !ok {
+		t.Fatal("no hints")
+	}
+	want := &Description{Packs: []Pack{{Registry: "pack-a", Version: "1.2.3"}, {Repo: "https://github.com/me/Pack.b", Ref: "2222222222222222222222222222222222222222"}, {Registry: "pack-c"}},
+		Models: []Model{{Path: "vae/x.safetensors", Sources: []string{"hf://a/b/x.safetensors"}}}, Lost: []Lost{{What: "model `../../y`", Why: "it does not lie in a folder of ComfyUI's models"}}}
+	if diff := cmp.Diff(want, d); diff != "" {
+		t.Error(diff)
+	}
+	for _, src := range []string{`{}`, `{"nodes":7}`, `[`, ``} {
+		if _, ok := Hints([]byte(src), g); ok {
+			t.Errorf("%s has hints", src)
 		}
 	}
 }
