@@ -95,6 +95,10 @@ func runDestroy(ctx context.Context, a *App, o *DestroyOptions) error {
 	if err != nil {
 		return failure("not_all_removed", "not everything could be removed", "run it again", err)
 	}
-	con.Say("  nothing is left on %s", p.name)
+	if o.KeepData {
+		con.Say("  nothing runs on %s any more; the volume with jobs and outputs is kept", p.name)
+	} else {
+		con.Say("  nothing is left on %s", p.name)
+	}
 	return nil
 }

@@ -27,7 +27,9 @@ type Image struct {
 	Size    int64    // bytes
 	DiffIDs []string // of its layers, lowest first
 	Created time.Time
-	Config  ImageConfig
+	// Tagged is when it last got a name; zero where it never had one.
+	Tagged time.Time
+	Config ImageConfig
 }
 
 // ImageConfig is how containers of an image start.
@@ -51,7 +53,7 @@ func (e *Engine) Image(ctx context.Context, ref string) (Image, error) {
 	}
 	i := Image{
 		ID: r.ID, Tags: r.RepoTags, Digests: r.RepoDigests, OS: r.Os, Arch: r.Architecture, Variant: r.Variant,
-		Size: r.Size, DiffIDs: r.RootFS.Layers, Created: parseTime(r.Created),
+		Size: r.Size, DiffIDs: r.RootFS.Layers, Created: parseTime(r.Created), Tagged: r.Metadata.LastTagTime,
 	}
 	if r.Config != nil {
 		i.Labels, i.Config = r.Config.Labels, imageConfig(r.Config)

@@ -52,7 +52,7 @@ func checkEnvironment(e *Environment) error {
 	if e.Base == "" || e.Base == "rootfs" {
 		return &diag.Error{Code: "base_missing", Class: diag.ClassCheck,
 			Message: "build.base is not set, and this version cannot make the default base yet",
-			Help:    "set build.base to an image that has Python, such as python:3.12-slim, or to one in your Docker"}
+			Help:    "name an image that has Python, of a registry or in your Docker, in the service file:\nbuild: { base: \"python:3.12-slim\" }"}
 	}
 	if strings.ContainsAny(e.Base, " \t\n\"'$\\") || strings.HasPrefix(e.Base, "-") {
 		return &diag.Error{Code: "base_name", Class: diag.ClassCheck, Message: fmt.Sprintf("build.base: %q is no image reference", e.Base), Help: "write it like python:3.12-slim"}

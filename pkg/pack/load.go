@@ -36,7 +36,7 @@ func (d Docker) Publish(ctx context.Context, img v1.Image) (string, error) {
 	}
 	if _, err := d.Engine.Image(ctx, name.String()); err == nil {
 		reporter(d.Progress, "load", 0).done("already in Docker")
-		return name.String(), d.tag(ctx, name.String())
+		return name.String(), d.name(ctx, name.String(), img)
 	} else if !dockerengine.IsNotFound(err) {
 		return "", err
 	}
@@ -60,16 +60,20 @@ func (d Docker) Publish(ctx context.Context, img v1.Image) (string, error) {
 	if _, err := d.Engine.Image(ctx, name.String()); err != nil {
 		return "", fmt.Errorf("loading the image: Docker took it, but does not have it: %w", err)
 	}
-	return name.String(), d.tag(ctx, name.String())
+	return name.String(), d.name(ctx, name.String(), img)
 }
 
-func (d Docker) tag(ctx context.Context, id string) error {
+// name tags the image and clears away what the tags stood for before.
+func (d Docker) name(ctx context.Context, id string, img v1.Image) error {
 	for _, t := range d.Tags {
 		if err := d.Engine.Tag(ctx, id, t); err != nil {
 			return err
 		}
 	}
-	return nil
+	if len(d.Tags) == 0 {
+		return nil
+	}
+	return d.sweep(ctx, id, img)
 }
 
 // have counts how many of the lowest layers the Engine has: those that an
