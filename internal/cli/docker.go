@@ -98,7 +98,7 @@ func (a *App) packedImage(ctx context.Context, o *DeployOptions, p *project, e *
 	on, done := a.steps()
 	defer done()
 	shared := &share{app: a, engine: e}
-	r, bo, err := a.packing(p, o.packFlags, false, on, shared)
+	r, bo, err := a.packing(ctx, p, o.packFlags, false, on, shared)
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,15 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/comfyctl/comfyctl/internal/diag"
+	"github.com/comfyctl/comfyctl/pkg/lock"
 	"github.com/comfyctl/comfyctl/pkg/validate"
 )
 
@@ -14,6 +18,8 @@ type project struct {
 	*validate.Plan
 	// root is the folder that names of findings are relative to.
 	root string
+	// lock is what lies beside the service file; nil where there is none.
+	lock *lock.Lock
 }
 
 // abs is where a file of the project lies, by the name that findings use.
@@ -31,12 +37,55 @@ func (a *App) check(ctx context.Context, file string, o validate.Options) (*proj
 	if err != nil {
 		return nil, nil, err
 	}
+	l, err := lock.Read(filepath.Dir(file))
+	if err != nil {
+		return nil, nil, err
+	}
+	switch {
+	case l != nil:
+		facts := l.Facts()
+		if o.Lock == nil {
+			facts.Inputs = nil // whether it is out of date is another question
+		}
+		o.Lock = facts
+	case o.Lock != nil:
+		o.Lock = &validate.Locked{File: lock.FileName, Missing: true}
+	}
 	plan, list, err := validate.Load(ctx, o)
 	if err != nil {
 		return nil, nil, err
 	}
 	a.sources = plan.Source
-	return &project{plan, dir}, list, nil
+	return &project{plan, dir, l}, list, nil
+}
+
+// current refuses a lock that is out of date, or absent where one must be.
+func (a *App) current(ctx context.Context, p *project, f packFlags) error {
+	if p.lock == nil {
+		if f.Locked || a.ci() {
+			return &diag.Error{Code: "lock_missing", Class: diag.ClassStale, Message: "there is no " + lock.FileName, Help: "run `comfyctl lock` and keep the file with the service"}
+		}
+		return nil
+	}
+	changes, err := lock.Check(ctx, p.Plan, p.lock)
+	if err != nil {
+		return err
+	}
+	if want := cmp.Or(f.Platform, lock.DefaultPlatform); want != p.lock.Platform {
+		changes = append(changes, lock.Change{Path: "platform", From: p.lock.Platform + " locked", To: want + " asked for"})
+	}
+	if len(changes) == 0 {
+		return nil
+	}
+	return staleLock(lock.FileName+" is out of date", changes)
+}
+
+func staleLock(message string, changes []lock.Change) error {
+	e := &diag.Error{Code: "lock_stale", Class: diag.ClassStale, Message: message, Help: "run `comfyctl lock`"}
+	for _, c := range changes {
+		e.Facts = append(e.Facts, [2]string{c.Path, strings.Join(slices.DeleteFunc([]string{c.From, c.To}, func(s string) bool { return s == "" }), ", ")})
+	}
+	return e
 }
 
 // checkOptions fills in what every check of a service file shares, and gives

@@ -73,10 +73,7 @@ func runLock(ctx context.Context, a *App, o *LockOptions) error {
 	if err != nil {
 		return err
 	}
-	old, err := lock.Read(p.Dir)
-	if err != nil {
-		return err
-	}
+	old := p.lock
 	if o.Check {
 		return a.checkLock(ctx, p, old)
 	}
@@ -304,11 +301,7 @@ func (a *App) checkLock(ctx context.Context, p *project, l *lock.Lock) error {
 	file := a.shown(filepath.Join(p.Dir, lock.FileName))
 	stale := func(changes []lock.Change, message string) error {
 		a.reply.data = locked{File: file, Changed: orNone(changes), Stale: true}
-		e := &diag.Error{Code: "lock_stale", Class: diag.ClassStale, Message: message, Help: "run `comfyctl lock`"}
-		for _, c := range changes {
-			e.Facts = append(e.Facts, [2]string{c.Path, strings.TrimSpace(strings.Join(slices.DeleteFunc([]string{c.From, c.To}, func(s string) bool { return s == "" }), ", "))})
-		}
-		return e
+		return staleLock(message, changes)
 	}
 	if l == nil {
 		return stale(nil, "there is no "+file)

@@ -28,6 +28,7 @@ type PackOptions struct {
 // packFlags are what pack, push, run, test and deploy share.
 type packFlags struct {
 	Engine, Builder, Platform, Models, Runner, BuildNetwork string
+	Locked                                                  bool
 }
 
 func (p *packFlags) add(cmd *cobra.Command) {
@@ -37,6 +38,7 @@ func (p *packFlags) add(cmd *cobra.Command) {
 	enumVar(fl, &p.Models, "models", "", "", "what to do with every model instead of what its load: says", contract.LoadBake, contract.LoadMount)
 	fl.StringVar(&p.Platform, "platform", "", "`OS/ARCH` of the image (default linux/amd64)")
 	fl.StringVar(&p.Runner, "runner", "", "comfy-runner to put in (`FILE`)")
+	fl.BoolVar(&p.Locked, "locked", false, "stop where there is no lock")
 	enumVar(fl, &p.BuildNetwork, "build-network", "", "", "network of the environment's build", "host", "none")
 }
 
@@ -89,7 +91,13 @@ func (a *App) cacheDir() (string, error) {
 }
 
 // recipe turns a checked service into what an image is made from.
-func (a *App) recipe(p *project, f packFlags) (*pack.Recipe, error) {
+func (a *App) recipe(ctx context.Context, p *project, f packFlags) (*pack.Recipe, error) {
+	pinned := p.lock
+	if f.Engine == contract.EngineStub {
+		pinned = nil
+	} else if err := a.current(ctx, p, f); err != nil {
+		return nil, err
+	}
 	runner := f.Runner
 	if runner != "" {
 		var err error
@@ -97,7 +105,7 @@ func (a *App) recipe(p *project, f packFlags) (*pack.Recipe, error) {
 			return nil, err
 		}
 	}
-	r, err := pack.FromPlan(p.Plan, pack.PlanOptions{Engine: f.Engine, Platform: f.Platform, Runner: runner, Models: f.Models, Packer: version, Pip: a.pip(), Proxy: a.env["HTTPS_PROXY"]})
+	r, err := pack.FromPlan(p.Plan, pack.PlanOptions{Engine: f.Engine, Platform: f.Platform, Runner: runner, Models: f.Models, Lock: pinned, Packer: version, Pip: a.pip(), Proxy: a.env["HTTPS_PROXY"]})
 	if err == nil && r.Environment != nil && r.Environment.CA == "" {
 		// pip's own certificates on this machine are those that its build needs.
 		r.Environment.CA = a.env["PIP_CERT"]
@@ -135,7 +143,7 @@ func (a *App) pack(ctx context.Context, o *PackOptions, p *project) error {
 	on, done := a.steps()
 	defer done()
 	if o.DryRun {
-		r, bo, err := a.packing(p, o.packFlags, o.NoCache, on, docker)
+		r, bo, err := a.packing(ctx, p, o.packFlags, o.NoCache, on, docker)
 		if err != nil {
 			return err
 		}
@@ -159,8 +167,8 @@ func (a *App) pack(ctx context.Context, o *PackOptions, p *project) error {
 }
 
 // packing is what goes into the image of a project, and how it is made.
-func (a *App) packing(p *project, f packFlags, noCache bool, on progress.Func, docker *share) (*pack.Recipe, pack.BuildOptions, error) {
-	r, err := a.recipe(p, f)
+func (a *App) packing(ctx context.Context, p *project, f packFlags, noCache bool, on progress.Func, docker *share) (*pack.Recipe, pack.BuildOptions, error) {
+	r, err := a.recipe(ctx, p, f)
 	if err != nil {
 		return nil, pack.BuildOptions{}, err
 	}
@@ -169,13 +177,14 @@ func (a *App) packing(p *project, f packFlags, noCache bool, on progress.Func, d
 		return nil, pack.BuildOptions{}, err
 	}
 	sources, err := a.modelSources()
-	return r, pack.BuildOptions{CacheDir: cache, Progress: on, Docker: docker.get, BuildNetwork: f.BuildNetwork, NoCache: noCache, Sources: sources}, err
+	return r, pack.BuildOptions{CacheDir: cache, Progress: on, Docker: docker.get, BuildNetwork: f.BuildNetwork, NoCache: noCache, Sources: sources,
+		Index: append(strings.Fields(a.env["PIP_EXTRA_INDEX_URL"]), a.env["PIP_INDEX_URL"])}, err
 }
 
 // build makes the image of a project.
 func (a *App) build(ctx context.Context, p *project, f packFlags, noCache bool, on progress.Func, docker *share) (*pack.Built, error) {
 	on(progress.Event{Step: "check", State: progress.Done, Text: "no problems"})
-	r, o, err := a.packing(p, f, noCache, on, docker)
+	r, o, err := a.packing(ctx, p, f, noCache, on, docker)
 	if err != nil {
 		return nil, err
 	}

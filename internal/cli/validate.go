@@ -100,7 +100,7 @@ func runValidate(ctx context.Context, a *App, o *ValidateOptions) error {
 
 // validateOne checks one service file, and checks it again after fixing it.
 func (a *App) validateOne(ctx context.Context, o *ValidateOptions, file string, info []byte, sum *checked) ([]diag.Diagnostic, error) {
-	vo := validate.Options{ObjectInfo: info, Strict: o.Strict}
+	vo := validate.Options{Lock: &validate.Locked{}, ObjectInfo: info, Strict: o.Strict}
 	p, list, err := a.check(ctx, file, vo)
 	if err != nil {
 		return nil, err

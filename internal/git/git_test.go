@@ -8,10 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/cgi"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,83 +17,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/comfyctl/comfyctl/internal/diag"
+	"github.com/comfyctl/comfyctl/internal/git/gittest"
 )
-
-// repo is a repository made for a test.
-type repo struct {
-	t   *testing.T
-	dir string
-}
-
-func newRepo(t *testing.T, dir string) *repo {
-	t.Helper()
-	r := &repo{t, dir}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	r.git("init", "-q", "-b", "main")
-	return r
-}
-
-func (r *repo) git(args ...string) string {
-	r.t.Helper()
-	cmd := exec.Command("git", append([]string{"-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "protocol.file.allow=always", "-c", "commit.gpgsign=false"}, args...)...)
-	cmd.Dir = r.dir
-	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", "GIT_AUTHOR_DATE=2026-01-01T00:00:00Z", "GIT_COMMITTER_DATE=2026-01-01T00:00:00Z")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		r.t.Fatalf("git %v: %v\n%s", args, err, out)
-	}
-	return strings.TrimSpace(string(out))
-}
-
-func (r *repo) write(name, text string) {
-	r.t.Helper()
-	p := filepath.Join(r.dir, filepath.FromSlash(name))
-	if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
-		r.t.Fatal(err)
-	}
-	if err := os.WriteFile(p, []byte(text), 0o644); err != nil {
-		r.t.Fatal(err)
-	}
-}
-
-func (r *repo) commit(msg string) string {
-	r.t.Helper()
-	r.git("add", "-A")
-	r.git("commit", "-q", "--allow-empty", "-m", msg)
-	return r.git("rev-parse", "HEAD")
-}
-
-// serve gives every repository below dir over smart HTTP with git's own
-// backend. A password that is not empty is asked for.
-func serve(t *testing.T, dir, password string) *httptest.Server {
-	t.Helper()
-	execPath, err := exec.Command("git", "--exec-path").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	backend := &cgi.Handler{Path: filepath.Join(strings.TrimSpace(string(execPath)), "git-http-backend"), Env: []string{"GIT_PROJECT_ROOT=" + dir, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*"},
-		InheritEnv: []string{"PATH"}, Stderr: os.Stderr}
-	mux := http.NewServeMux()
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		if password != "" {
-			if _, got, ok := r.BasicAuth(); !ok || got != password {
-				w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
-				http.Error(w, "who are you", http.StatusUnauthorized)
-				return
-			}
-		}
-		r.Header.Set("Git-Protocol", r.Header.Get("Git-Protocol"))
-		backend.ServeHTTP(w, r)
-	})
-	mux.HandleFunc("/old/", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, strings.Replace(r.URL.String(), "/old/", "/", 1), http.StatusMovedPermanently)
-	})
-	s := httptest.NewServer(mux)
-	t.Cleanup(s.Close)
-	return s
-}
 
 func code(t *testing.T, err error) string {
 	t.Helper()
@@ -131,16 +54,16 @@ func files(t *testing.T, dir string) map[string]string {
 
 func TestResolve(t *testing.T) {
 	root := t.TempDir()
-	r := newRepo(t, filepath.Join(root, "pack"))
-	r.write("a.py", "one")
-	one := r.commit("one")
-	r.git("tag", "-a", "v1", "-m", "v1")
-	r.git("tag", "light")
-	r.write("a.py", "two")
-	two := r.commit("two")
-	r.git("branch", "v2")
-	r.git("tag", "v2", one) // a tag and a branch of one name: the tag counts, as for git
-	s := serve(t, root, "")
+	r := gittest.New(t, filepath.Join(root, "pack"))
+	r.Write("a.py", "one")
+	one := r.Commit("one")
+	r.Git("tag", "-a", "v1", "-m", "v1")
+	r.Git("tag", "light")
+	r.Write("a.py", "two")
+	two := r.Commit("two")
+	r.Git("branch", "v2")
+	r.Git("tag", "v2", one) // a tag and a branch of one name: the tag counts, as for git
+	s := gittest.Serve(t, root, "")
 	c := &Cache{Dir: t.TempDir()}
 	for _, tc := range []struct {
 		ref   string
@@ -173,23 +96,23 @@ func TestResolve(t *testing.T) {
 
 func TestCheckout(t *testing.T) {
 	root := t.TempDir()
-	sub := newRepo(t, filepath.Join(root, "sub"))
-	sub.write("s.py", "sub")
-	sub.commit("sub")
-	r := newRepo(t, filepath.Join(root, "pack"))
-	r.write("deep/a.py", "one")
-	r.write(".gitattributes", "hidden.py export-ignore\nsubst.py export-subst\n*.py text eol=crlf\n")
-	r.write("hidden.py", "kept\n")
-	r.write("subst.py", "$Format:%H$\n")
-	if err := os.Symlink("deep/a.py", filepath.Join(r.dir, "link.py")); err != nil {
+	sub := gittest.New(t, filepath.Join(root, "sub"))
+	sub.Write("s.py", "sub")
+	sub.Commit("sub")
+	r := gittest.New(t, filepath.Join(root, "pack"))
+	r.Write("deep/a.py", "one")
+	r.Write(".gitattributes", "hidden.py export-ignore\nsubst.py export-subst\n*.py text eol=crlf\n")
+	r.Write("hidden.py", "kept\n")
+	r.Write("subst.py", "$Format:%H$\n")
+	if err := os.Symlink("deep/a.py", filepath.Join(r.Dir, "link.py")); err != nil {
 		t.Fatal(err)
 	}
-	r.git("submodule", "--quiet", "add", "../sub", "mods/sub")
-	commit := r.commit("one")
-	r.write("deep/a.py", "two")
-	r.git("add", "-A")
-	r.git("commit", "-q", "--amend", "-m", "forced over it")
-	s := serve(t, root, "")
+	r.Git("submodule", "--quiet", "add", "../sub", "mods/sub")
+	commit := r.Commit("one")
+	r.Write("deep/a.py", "two")
+	r.Git("add", "-A")
+	r.Git("commit", "-q", "--amend", "-m", "forced over it")
+	s := gittest.Serve(t, root, "")
 	c := &Cache{Dir: t.TempDir()}
 	tree, err := c.Checkout(t.Context(), Remote{URL: s.URL + "/old/pack"}, commit, "")
 	if err != nil {
@@ -202,7 +125,7 @@ func TestCheckout(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("files (-want +got):\n%s", d)
 	}
-	if tree.Hash != r.git("rev-parse", commit+"^{tree}") || tree.Cached {
+	if tree.Hash != r.Git("rev-parse", commit+"^{tree}") || tree.Cached {
 		t.Errorf("%+v", tree)
 	}
 	if len(tree.Submodules) != 1 || tree.Submodules[0].Path != "mods/sub" || !strings.HasSuffix(tree.Submodules[0].URL, "/sub") {
@@ -227,12 +150,12 @@ func TestCheckout(t *testing.T) {
 func TestLinksStayInside(t *testing.T) {
 	for _, target := range []string{"/etc/passwd", "../x", "a/../../x"} {
 		t.Run(target, func(t *testing.T) {
-			r := newRepo(t, filepath.Join(t.TempDir(), "pack"))
-			if err := os.Symlink(target, filepath.Join(r.dir, "evil")); err != nil {
+			r := gittest.New(t, filepath.Join(t.TempDir(), "pack"))
+			if err := os.Symlink(target, filepath.Join(r.Dir, "evil")); err != nil {
 				t.Fatal(err)
 			}
-			commit := r.commit("evil")
-			_, err := (&Cache{Dir: t.TempDir()}).Checkout(t.Context(), Remote{URL: r.dir}, commit, "")
+			commit := r.Commit("evil")
+			_, err := (&Cache{Dir: t.TempDir()}).Checkout(t.Context(), Remote{URL: r.Dir}, commit, "")
 			if err == nil || code(t, err) != "link_escapes" {
 				t.Errorf("%v", err)
 			}
@@ -258,27 +181,27 @@ func TestNamesStayInside(t *testing.T) {
 // came from one.
 func TestSubmoduleOfAFile(t *testing.T) {
 	root := t.TempDir()
-	secret := newRepo(t, filepath.Join(root, "elsewhere"))
-	secret.write("s", "secret")
-	secret.commit("s")
-	r := newRepo(t, filepath.Join(root, "served", "pack"))
-	r.git("submodule", "--quiet", "add", secret.dir, "sub")
-	commit := r.commit("sub")
-	s := serve(t, filepath.Join(root, "served"), "")
+	secret := gittest.New(t, filepath.Join(root, "elsewhere"))
+	secret.Write("s", "secret")
+	secret.Commit("s")
+	r := gittest.New(t, filepath.Join(root, "served", "pack"))
+	r.Git("submodule", "--quiet", "add", secret.Dir, "sub")
+	commit := r.Commit("sub")
+	s := gittest.Serve(t, filepath.Join(root, "served"), "")
 	if _, err := (&Cache{Dir: t.TempDir()}).Checkout(t.Context(), Remote{URL: s.URL + "/pack"}, commit, ""); err == nil || code(t, err) != "git_fetch" {
 		t.Errorf("%v", err)
 	}
-	if _, err := (&Cache{Dir: t.TempDir()}).Checkout(t.Context(), Remote{URL: r.dir}, commit, ""); err != nil {
+	if _, err := (&Cache{Dir: t.TempDir()}).Checkout(t.Context(), Remote{URL: r.Dir}, commit, ""); err != nil {
 		t.Errorf("from a folder: %v", err)
 	}
 }
 
 func TestPrivate(t *testing.T) {
 	root := t.TempDir()
-	r := newRepo(t, filepath.Join(root, "pack"))
-	r.write("a.py", "one")
-	commit := r.commit("one")
-	s := serve(t, root, "hunter2")
+	r := gittest.New(t, filepath.Join(root, "pack"))
+	r.Write("a.py", "one")
+	commit := r.Commit("one")
+	s := gittest.Serve(t, root, "hunter2")
 	for _, tc := range []struct {
 		token string
 		fails bool
@@ -304,9 +227,9 @@ func TestPrivate(t *testing.T) {
 // A redirect to another host must not carry the token along.
 func TestTokenStaysWithItsHost(t *testing.T) {
 	root := t.TempDir()
-	r := newRepo(t, filepath.Join(root, "pack"))
-	r.write("a.py", "one")
-	r.commit("one")
+	r := gittest.New(t, filepath.Join(root, "pack"))
+	r.Write("a.py", "one")
+	r.Commit("one")
 	leaked := make(chan string, 10)
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if h := r.Header.Get("Authorization"); h != "" {
@@ -342,11 +265,11 @@ func TestLFS(t *testing.T) {
 	oid := hex.EncodeToString(sum[:])
 	pointer := fmt.Sprintf("version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %d\n", oid, len(content))
 	root := t.TempDir()
-	r := newRepo(t, filepath.Join(root, "pack.git"))
-	r.write("model.bin", pointer)
-	commit := r.commit("lfs")
+	r := gittest.New(t, filepath.Join(root, "pack.git"))
+	r.Write("model.bin", pointer)
+	commit := r.Commit("lfs")
 	body := content
-	git := serve(t, root, "")
+	git := gittest.Serve(t, root, "")
 	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-Ticket") != "7" {
 			http.Error(w, "no", http.StatusForbidden)

@@ -100,7 +100,7 @@ func (l *Lock) Facts() *validate.Locked {
 		f.Packs = append(f.Packs, p)
 	}
 	for _, m := range l.Models {
-		f.Models[m.Path] = validate.LockedModel{SHA256: m.SHA256, Size: m.Size}
+		f.Models[m.Path] = validate.LockedModel{SHA256: m.SHA256, Size: m.Size, Gated: m.Gated, Tensors: m.DTypes}
 	}
 	return f
 }

@@ -156,6 +156,9 @@ func (l *Lock) sound() error {
 	if c := l.ComfyUI.Commit; c != "" && !hex(c, 40) {
 		return fmt.Errorf("comfyui: %q is no commit", c)
 	}
+	if !hex(l.ComfyUI.Tree, 40, 64) {
+		return fmt.Errorf("comfyui is not pinned")
+	}
 	seen := map[string]bool{}
 	for _, n := range l.Nodes {
 		if !safeName(n.Dir) || seen[strings.ToLower(n.Dir)] {

@@ -185,7 +185,10 @@ func (m *maker) base(ctx context.Context) error {
 
 func (m *maker) models(ctx context.Context) error {
 	for _, want := range m.plan.Models {
-		have := Model{Path: want.Path, Sources: want.Sources, SHA256: strings.ToLower(want.SHA256), Auth: want.Auth, Load: want.Load, From: "service"}
+		have := Model{Path: want.Path, SHA256: strings.ToLower(want.SHA256), Auth: want.Auth, Load: want.Load, From: "service"}
+		for _, s := range want.Sources {
+			have.Sources = append(have.Sources, public(s))
+		}
 		var old *Model
 		if m.o.Old != nil {
 			old = m.o.Old.Model(want.Path)
@@ -234,6 +237,9 @@ func (m *maker) python(ctx context.Context) error {
 		p.Resolver, m.lock.Wheels = old.Python.Resolver, old.Wheels
 		m.lock.Notes = old.Notes
 		m.done("python", "", m.pythonText(), true)
+		return nil
+	}
+	if len(list) == 0 && p.Torch == "system" {
 		return nil
 	}
 	m.o.Progress(progress.Event{Step: "python", State: progress.Running, Text: fmt.Sprintf("%d requirements", len(list))})

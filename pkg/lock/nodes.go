@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"github.com/comfyctl/comfyctl/internal/diag"
-	"github.com/comfyctl/comfyctl/internal/git"
+	"github.com/comfyctl/comfyctl/internal/fetch"
 	"github.com/comfyctl/comfyctl/internal/progress"
 	"github.com/comfyctl/comfyctl/pkg/catalog"
 	"github.com/comfyctl/comfyctl/pkg/lock/packs"
@@ -361,13 +361,13 @@ func (m *maker) readMap(ctx context.Context) (*resolve.Map, error) {
 		return nil, err
 	}
 	if a.Status != 200 {
-		return nil, &diag.Error{Code: "feed_failed", Class: diag.ClassFailed, Message: "the map of node packs is not there: " + git.Redact(m.o.Feeds.Map), Help: "give another one with --node-map"}
+		return nil, &diag.Error{Code: "feed_failed", Class: diag.ClassFailed, Message: "the map of node packs is not there: " + public(m.o.Feeds.Map), Help: "give another one with --node-map"}
 	}
 	pm, err := resolve.ParseMap(a.Body)
 	if err != nil {
-		return nil, &diag.Error{Code: "feed_failed", Class: diag.ClassFailed, Err: err, Message: "the map of node packs at " + git.Redact(m.o.Feeds.Map) + " is none", Help: "give another one with --node-map"}
+		return nil, &diag.Error{Code: "feed_failed", Class: diag.ClassFailed, Err: err, Message: "the map of node packs at " + public(m.o.Feeds.Map) + " is none", Help: "give another one with --node-map"}
 	}
-	m.lock.Sources = append(m.lock.Sources, Feed{"map", public(m.o.Feeds.Map), a.SHA256})
+	m.lock.Sources = append(m.lock.Sources, Feed{"map", feedName(m.o.Feeds.Map), a.SHA256})
 	if a.Stale {
 		m.warn("nodes", "map", "cannot be reached; the one in the cache decides")
 	}
@@ -384,13 +384,21 @@ func (m *maker) readMap(ctx context.Context) (*resolve.Map, error) {
 	return pm, nil
 }
 
-// public is an address without secrets, or a file without its folders: these
+// feedName is an address without secrets, or a file without its folders: these
 // belong to one machine.
-func public(address string) string {
+func feedName(address string) string {
 	if scheme, _, ok := strings.Cut(address, "://"); ok && scheme != "file" {
-		return git.Redact(address)
+		return public(address)
 	}
 	return filepath.Base(address)
+}
+
+// public is an address without what may be secret in it.
+func public(address string) string {
+	if !strings.Contains(address, "://") {
+		return address
+	}
+	return fetch.Redact(address)
 }
 
 func (m *maker) askRegistry(ctx context.Context, in *resolve.Input, open []resolve.Use) error {

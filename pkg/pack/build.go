@@ -18,6 +18,7 @@ import (
 	"github.com/comfyctl/comfyctl/internal/runnerbin"
 	"github.com/comfyctl/comfyctl/internal/source"
 	"github.com/comfyctl/comfyctl/pkg/contract"
+	"github.com/comfyctl/comfyctl/pkg/lock/packs"
 )
 
 // DefaultPlatform is what images are made for when a recipe does not say.
@@ -40,7 +41,11 @@ type BuildOptions struct {
 	// equal recipes give equal digests.
 	Created time.Time
 
-	// Sources say how models are fetched.
+	// Index are the addresses of package indexes, which may hold the password
+	// that their files are fetched with.
+	Index []string
+	// Sources say how models are fetched; their secrets and their client are
+	// those of node packs and Python packages too.
 	Sources source.Options
 }
 
@@ -168,12 +173,12 @@ func gather(ctx context.Context, r *Recipe, o BuildOptions) (contents, readyEnvi
 // gatherEnvironment fetches the sources, then builds what they need.
 func gatherEnvironment(ctx context.Context, r *Recipe, c *contents, o BuildOptions) (readyEnvironment, error) {
 	var env readyEnvironment
-	comfyui, err := comfyTree(ctx, r, o.CacheDir)
+	comfyui, err := comfyTree(ctx, r, o)
 	if err != nil {
 		return env, err
 	}
-	o.Progress(progress.Event{Step: "comfyui", State: state(comfyui.cached), Item: c.contract.Engine.Version, Text: shortCommit(comfyui.commit)})
-	nodes, err := nodeTrees(ctx, r, o.CacheDir, o.Progress)
+	o.Progress(progress.Event{Step: "comfyui", State: state(comfyui.cached), Item: c.contract.Engine.Version, Text: shortCommit(comfyui.pin)})
+	nodes, err := nodeTrees(ctx, r, o, o.Progress)
 	if err != nil {
 		return env, err
 	}
@@ -187,7 +192,7 @@ func gatherEnvironment(ctx context.Context, r *Recipe, c *contents, o BuildOptio
 	if err != nil {
 		return env, err
 	}
-	baseID, err := findBase(ctx, e, r.Environment.Base, r.Platform, o)
+	baseID, err := findBase(ctx, e, r.Environment.Base, lockedBase(r.Environment), r.Platform, o)
 	if err != nil {
 		return env, err
 	}
@@ -207,35 +212,26 @@ func gatherEnvironment(ctx context.Context, r *Recipe, c *contents, o BuildOptio
 	return env, err
 }
 
-func comfyTree(ctx context.Context, r *Recipe, cache string) (tree, error) {
-	src := r.Environment.ComfyUI
-	if isGit(src.Source) {
-		return gitTree(ctx, src.Source, src.Version, cache)
+func lockedBase(e *Environment) string {
+	if e.Lock == nil {
+		return ""
 	}
-	t := tree{dir: inDir(r.Dir, src.Source)}
-	if !hasMain(t.dir) {
-		return t, &diag.Error{Code: "comfyui_missing", Class: diag.ClassCheck, Message: "there is no ComfyUI in " + t.dir,
-			Help: "comfyui.source is a git address or the folder that holds main.py"}
-	}
-	return t, nil
+	return e.Lock.Base.Digest
 }
 
 // sources turns the trees into files of the image.
 func (c *contents) sources(r *Recipe, comfyui tree, nodes []nodeSource) error {
 	var err error
-	c.comfySrc = r.Environment.ComfyUI.Source
-	if comfyui.commit != "" {
-		c.comfySrc = redactGit(c.comfySrc) + "@" + comfyui.commit
-	}
-	if c.comfyui, err = layer.Tree(comfyui.dir, contract.ComfyUIPath[1:], keepComfyUI); err != nil {
-		return escapes(err)
+	c.comfySrc = comfyui.text
+	if c.comfyui, err = layer.Tree(comfyui.dir, contract.ComfyUIPath[1:], packs.KeepComfyUI); err != nil {
+		return packs.Escapes(err)
 	}
 	for _, n := range nodes {
-		entries, err := layer.Tree(n.tree.dir, strings.Join([]string{contract.ComfyUIPath[1:], "custom_nodes", n.name}, "/"), keepSource)
+		entries, err := layer.Tree(n.tree.dir, strings.Join([]string{contract.ComfyUIPath[1:], "custom_nodes", n.name}, "/"), packs.Keep)
 		if err != nil {
-			return escapes(err)
+			return packs.Escapes(err)
 		}
-		c.nodes = append(c.nodes, nodeTree{name: n.name, source: n.text, entries: entries})
+		c.nodes = append(c.nodes, nodeTree{name: n.name, source: n.tree.text, entries: entries})
 	}
 	return nil
 }

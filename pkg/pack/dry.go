@@ -24,11 +24,11 @@ func Dry(ctx context.Context, r *Recipe, o BuildOptions) ([]LayerPlan, error) {
 	c := contents{contract: &copied, scratch: r.Environment == nil}
 	out := []LayerPlan{}
 	if r.Environment != nil {
-		comfyui, err := comfyTree(ctx, r, o.CacheDir)
+		comfyui, err := comfyTree(ctx, r, o)
 		if err != nil {
 			return nil, err
 		}
-		nodes, err := nodeTrees(ctx, r, o.CacheDir, progress.Discard)
+		nodes, err := nodeTrees(ctx, r, o, progress.Discard)
 		if err != nil {
 			return nil, err
 		}

@@ -11,8 +11,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -23,6 +21,7 @@ import (
 	"github.com/comfyctl/comfyctl/internal/diskspace"
 	"github.com/comfyctl/comfyctl/internal/dockerengine"
 	"github.com/comfyctl/comfyctl/internal/progress"
+	"github.com/comfyctl/comfyctl/pkg/lock"
 	"github.com/comfyctl/comfyctl/templates"
 )
 
@@ -39,12 +38,14 @@ const pythonPath = "/opt/python/bin/python3"
 // environmentPlan is an environment before it is built: the whole build
 // context and the key that its content has.
 type environmentPlan struct {
-	base    string // as asked for
-	baseID  string
-	from    string // a name of our own for baseID
-	key     string // 12 hex digits
-	tag     string
-	context []byte
+	base   string // as asked for
+	baseID string
+	from   string // a name of our own for baseID
+	key    string // 12 hex digits
+	tag    string
+	// files are the small files of the build context; wheels go in besides.
+	files  map[string]string
+	wheels []lock.Wheel
 }
 
 // checkEnvironment refuses what this version cannot build.
@@ -79,20 +80,10 @@ var (
 
 // planEnvironment lays out the build. Requirements come from the source trees.
 func planEnvironment(e *Environment, baseID, platform string, comfyui tree, nodes []nodeSource) (environmentPlan, error) {
-	drop := []map[string]bool{torchPackages, editorPackages}
-	files := map[string]string{}
-	text, err := readRequirements(comfyui.dir, drop...)
+	files, err := requirementFiles(e, comfyui, nodes)
 	if err != nil {
 		return environmentPlan{}, err
 	}
-	files["requirements/0-comfyui.txt"] = text
-	for i, n := range nodes {
-		if text, err = readRequirements(n.tree.dir, torchPackages); err != nil {
-			return environmentPlan{}, err
-		}
-		files[fmt.Sprintf("requirements/%d-%s.txt", i+1, n.name)] = text
-	}
-	files["requirements/packages.txt"] = lines(e.PythonPackages)
 	files["system.txt"] = lines(e.SystemPackages)
 	files["settings/env"] = settings(e)
 	files["settings/ca.pem"] = ""
@@ -108,15 +99,37 @@ func planEnvironment(e *Environment, baseID, platform string, comfyui tree, node
 	if files["Dockerfile"], files["install.sh"], err = buildFiles(e, from); err != nil {
 		return environmentPlan{}, err
 	}
-	buildContext, err := contextTar(files)
-	if err != nil {
-		return environmentPlan{}, err
-	}
 	key, err := environmentKey(files, e, baseID, platform)
 	if err != nil {
 		return environmentPlan{}, err
 	}
-	return environmentPlan{base: e.Base, baseID: baseID, from: from, key: key, tag: environmentRepo + ":" + key, context: buildContext}, nil
+	p := environmentPlan{base: e.Base, baseID: baseID, from: from, key: key, tag: environmentRepo + ":" + key, files: files}
+	if e.Lock != nil {
+		p.wheels = e.Lock.Wheels
+	}
+	return p, nil
+}
+
+// requirementFiles are what Python packages are installed from: the lock, else
+// what ComfyUI, node packs and the service file ask for.
+func requirementFiles(e *Environment, comfyui tree, nodes []nodeSource) (map[string]string, error) {
+	if e.Lock != nil {
+		wheels, sources := lockedLines(e.Lock.Wheels)
+		return map[string]string{"requirements/wheels.txt": wheels, "requirements/sources.txt": sources, "wheels/README": "The files that requirements name.\n"}, nil
+	}
+	files := map[string]string{"requirements/packages.txt": lines(e.PythonPackages)}
+	text, err := readRequirements(comfyui.dir, torchPackages, editorPackages)
+	if err != nil {
+		return nil, err
+	}
+	files["requirements/0-comfyui.txt"] = text
+	for i, n := range nodes {
+		if text, err = readRequirements(n.tree.dir, torchPackages); err != nil {
+			return nil, err
+		}
+		files[fmt.Sprintf("requirements/%d-%s.txt", i+1, n.name)] = text
+	}
+	return files, nil
 }
 
 // environmentKey hashes all that decides what is installed. How the bytes come
@@ -174,7 +187,8 @@ func buildFiles(e *Environment, from string) (dockerfile, script string, err err
 	data := struct {
 		Base, Torch, Python string
 		SystemPackages      []string
-	}{from, e.Torch, e.Python, e.SystemPackages}
+		Locked              bool
+	}{from, e.Torch, e.Python, e.SystemPackages, e.Lock != nil}
 	if err := t.Execute(&b, data); err != nil {
 		return "", "", fmt.Errorf("writing the environment build file: %w", err)
 	}
@@ -188,26 +202,38 @@ func buildFiles(e *Environment, from string) (dockerfile, script string, err err
 func contextTar(files map[string]string) ([]byte, error) {
 	var b bytes.Buffer
 	tw := tar.NewWriter(&b)
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		h := &tar.Header{Name: name, Mode: 0o644, Size: int64(len(files[name])), ModTime: time.Unix(0, 0), Typeflag: tar.TypeReg}
-		if err := tw.WriteHeader(h); err != nil {
-			return nil, fmt.Errorf("writing the build context: %w", err)
-		}
-		if _, err := tw.Write([]byte(files[name])); err != nil {
-			return nil, fmt.Errorf("writing the build context: %w", err)
-		}
-	}
-	if err := tw.Close(); err != nil {
+	if err := errors.Join(writeFiles(tw, files), tw.Close()); err != nil {
 		return nil, fmt.Errorf("writing the build context: %w", err)
 	}
 	return b.Bytes(), nil
 }
 
+func writeFiles(tw *tar.Writer, files map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		h := &tar.Header{Name: name, Mode: 0o644, Size: int64(len(files[name])), ModTime: time.Unix(0, 0), Typeflag: tar.TypeReg}
+		if err := tw.WriteHeader(h); err != nil {
+			return err
+		}
+		if _, err := tw.Write([]byte(files[name])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // findBase is the id of the base image in Docker; a base that is not there is
 // pulled, which Docker does with the credentials that it is given.
-func findBase(ctx context.Context, e *dockerengine.Engine, base, platform string, o BuildOptions) (string, error) {
+// A digest that is not empty must be the image's; the name is then only a hint.
+func findBase(ctx context.Context, e *dockerengine.Engine, base, digest, platform string, o BuildOptions) (string, error) {
 	img, err := e.Image(ctx, base)
+	if err == nil && digest != "" && !hasDigest(img, digest) {
+		base = registryName(base) + "@" + digest
+		img, err = e.Image(ctx, base)
+	}
 	if dockerengine.IsNotFound(err) {
+		if digest != "" && !strings.Contains(base, "@") {
+			base = registryName(base) + "@" + digest
+		}
 		var cred *dockerengine.Credentials
 		if o.Credentials != nil {
 			if cred, err = o.Credentials(base); err != nil {
@@ -237,6 +263,21 @@ func findBase(ctx context.Context, e *dockerengine.Engine, base, platform string
 	return img.ID, nil
 }
 
+// hasDigest reports whether an image of Docker is the locked one: by the digest
+// of a registry, or by its id where it never was in one.
+func hasDigest(img dockerengine.Image, digest string) bool {
+	return img.ID == digest || slices.ContainsFunc(img.Digests, func(d string) bool { return strings.HasSuffix(d, "@"+digest) })
+}
+
+// registryName is an image's name without tag and digest.
+func registryName(ref string) string {
+	ref, _, _ = strings.Cut(ref, "@")
+	if i := strings.LastIndexByte(ref, ':'); i > strings.LastIndexByte(ref, '/') {
+		return ref[:i]
+	}
+	return ref
+}
+
 // environmentNeed is what a build of an environment must find free: two times
 // what torch and its friends unpack to is rarely passed.
 const environmentNeed = 2 << 30
@@ -260,9 +301,15 @@ func buildEnvironment(ctx context.Context, e *dockerengine.Engine, p environment
 		return dockerengine.Image{}, false, err
 	}
 	defer func() { _ = e.RemoveImage(context.WithoutCancel(ctx), p.from, false) }()
+	wheels, err := fetchWheels(ctx, p.wheels, o)
+	if err != nil {
+		return dockerengine.Image{}, false, err
+	}
+	buildContext := p.context(wheels)
+	defer buildContext.Close()
 	ev := progress.Event{Step: "environment", State: progress.Running, Item: p.key}
-	_, err := e.Build(ctx, dockerengine.BuildOptions{
-		Context: bytes.NewReader(p.context), Dockerfile: "Dockerfile", Tags: []string{p.tag}, Platform: platform,
+	_, err = e.Build(ctx, dockerengine.BuildOptions{
+		Context: buildContext, Dockerfile: "Dockerfile", Tags: []string{p.tag}, Platform: platform,
 		Labels: map[string]string{environmentLabel: p.key}, NoCache: o.NoCache, Network: o.BuildNetwork,
 		OnStep: func(name string, cached, done bool) {
 			ev.Text = name
@@ -308,65 +355,4 @@ func environmentError(err error) error {
 		d.Details = map[string]any{"step": be.Step, "log": told}
 	}
 	return d
-}
-
-// nodeSource is a node pack's source and the name of its folder.
-type nodeSource struct {
-	name string
-	tree tree
-	text string
-}
-
-// nodeTrees brings every node pack to this machine.
-func nodeTrees(ctx context.Context, r *Recipe, cache string, report progress.Func) ([]nodeSource, error) {
-	out := []nodeSource{}
-	seen := map[string]bool{}
-	for _, n := range r.Environment.Nodes {
-		s := nodeSource{name: nodeName(n)}
-		if s.name == "" || s.name == "." || s.name == ".." || strings.ContainsAny(s.name, `/\`) || seen[strings.ToLower(s.name)] {
-			return nil, &diag.Error{Code: "node_name", Class: diag.ClassCheck, Message: fmt.Sprintf("two node packs want the folder %q, or it is no name", s.name), Help: "remove one of them from nodes:"}
-		}
-		seen[strings.ToLower(s.name)] = true
-		var err error
-		if n.Path != "" {
-			s.tree.dir, s.text = inDir(r.Dir, n.Path), n.Path
-			if fi, serr := os.Stat(s.tree.dir); serr != nil || !fi.IsDir() {
-				return nil, &diag.Error{Code: "node_pack_missing", Class: diag.ClassCheck, Err: serr, Message: "the node pack " + s.tree.dir + " is no folder", Help: "correct `path:` in nodes:"}
-			}
-		} else {
-			s.tree, err = gitTree(ctx, n.Repo, n.Ref, cache)
-			s.text = redactGit(n.Repo) + "@" + s.tree.commit
-		}
-		if err != nil {
-			return nil, err
-		}
-		report(progress.Event{Step: "nodes", State: state(s.tree.cached), Item: s.name, Text: shortCommit(s.tree.commit)})
-		out = append(out, s)
-	}
-	return out, nil
-}
-
-func shortCommit(c string) string { return c[:min(len(c), 7)] }
-
-func inDir(dir, p string) string {
-	if filepath.IsAbs(p) {
-		return p
-	}
-	return filepath.Join(dir, filepath.FromSlash(p))
-}
-
-// nodeName is the folder of a node pack under custom_nodes.
-func nodeName(n NodePack) string {
-	switch {
-	case n.Name != "":
-		return n.Name
-	case n.Path != "":
-		abs, err := filepath.Abs(filepath.FromSlash(n.Path))
-		if err != nil {
-			return path.Base(n.Path)
-		}
-		return filepath.Base(abs)
-	}
-	repo := strings.TrimSuffix(strings.TrimSuffix(n.Repo, "/"), ".git")
-	return repo[strings.LastIndexAny(repo, "/:")+1:]
 }

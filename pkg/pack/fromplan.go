@@ -6,15 +6,9 @@ import (
 
 	"github.com/comfyctl/comfyctl/internal/diag"
 	"github.com/comfyctl/comfyctl/pkg/contract"
-	"github.com/comfyctl/comfyctl/pkg/service"
+	"github.com/comfyctl/comfyctl/pkg/lock"
 	"github.com/comfyctl/comfyctl/pkg/validate"
 )
-
-// DefaultComfyUI is where ComfyUI comes from.
-const DefaultComfyUI = "https://github.com/Comfy-Org/ComfyUI"
-
-// defaultCUDA is the build of torch for a GPU that the file says no more about.
-const defaultCUDA = "cu128"
 
 // PlanOptions say how a checked service becomes a recipe.
 type PlanOptions struct {
@@ -30,6 +24,8 @@ type PlanOptions struct {
 	// Pip are pip's settings by the name of their environment variable. Those
 	// that mean this machine, such as a cache folder, are passed over.
 	Pip map[string]string
+	// Lock pins everything; nil takes it as it is today.
+	Lock *lock.Lock
 	// Proxy is used where build.proxy says nothing.
 	Proxy string
 }
@@ -42,7 +38,13 @@ func FromPlan(p *validate.Plan, o PlanOptions) (*Recipe, error) {
 		if o.Models != "" {
 			load = o.Models
 		}
-		r.Models = append(r.Models, Model{Path: m.Path, Sources: m.Sources, SHA256: m.SHA256, Auth: m.Auth, Load: load, AllowPickle: m.AllowPickle})
+		want := Model{Path: m.Path, Sources: m.Sources, SHA256: m.SHA256, Auth: m.Auth, Load: load, AllowPickle: m.AllowPickle}
+		if o.Lock != nil {
+			if l := o.Lock.Model(m.Path); l != nil && l.SHA256 != "" {
+				want.SHA256 = l.SHA256
+			}
+		}
+		r.Models = append(r.Models, want)
 	}
 	if o.Engine == contract.EngineStub {
 		return r, nil
@@ -61,7 +63,7 @@ func environmentOf(p *validate.Plan, o PlanOptions) (*Environment, error) {
 		ComfyUI: ComfyUI{Source: s.ComfyUI.Source, Version: s.ComfyUI.Version},
 	}
 	if e.ComfyUI.Source == "" {
-		e.ComfyUI.Source = DefaultComfyUI
+		e.ComfyUI.Source = lock.DefaultComfyUI
 	}
 	if e.ComfyUI.Version == "" {
 		e.ComfyUI.Version = tag(p.Catalog.Version)
@@ -73,30 +75,25 @@ func environmentOf(p *validate.Plan, o PlanOptions) (*Environment, error) {
 		e.CA = inDir(p.Dir, s.Build.CA)
 	}
 	if e.Torch == "" {
-		e.Torch = torchFor(s.GPU)
+		e.Torch = lock.TorchFor(s.GPU)
 	}
 	if len(s.Build.Secrets) > 0 {
 		return nil, unsupported("build.secrets", "put what they are for into pip's own settings in the environment, such as PIP_INDEX_URL")
 	}
 	for _, n := range s.Nodes {
-		if n.Registry != "" {
-			return nil, unsupported("registry: in nodes: ("+n.Registry+")", "give the pack's `repo:` and `ref:`")
+		if n.Registry != "" && o.Lock == nil {
+			return nil, &diag.Error{Code: "lock_needed", Class: diag.ClassStale, Message: "only a lock says which archive registry: " + n.Registry + " is", Help: "run `comfyctl lock`"}
 		}
-		e.Nodes = append(e.Nodes, NodePack{Path: n.Path, Repo: n.Repo, Ref: n.Ref, Install: n.Install})
+		e.Nodes = append(e.Nodes, NodePack{Path: n.Path, Repo: n.Repo, Ref: n.Ref, Auth: n.Auth, Install: n.Install})
+	}
+	if o.Lock != nil {
+		e.Lock, e.Python, e.Torch = o.Lock, o.Lock.Python.Version, o.Lock.Python.Torch
 	}
 	return e, nil
 }
 
 func unsupported(what, help string) error {
 	return &diag.Error{Code: "not_supported", Class: diag.ClassCheck, Message: fmt.Sprintf("%s is not in this version yet", what), Help: help}
-}
-
-// torchFor follows from the GPU: a service without one gets the CPU's build.
-func torchFor(g service.GPU) string {
-	if g.None || g.Count == 0 {
-		return "cpu"
-	}
-	return defaultCUDA
 }
 
 // tag is a release's name in ComfyUI's repository.

@@ -2,6 +2,7 @@ package pack
 
 import (
 	"github.com/comfyctl/comfyctl/pkg/contract"
+	"github.com/comfyctl/comfyctl/pkg/lock"
 )
 
 // Recipe is all that an image is made from. Equal recipes over equal files
@@ -58,6 +59,9 @@ type Environment struct {
 	// both are for building only.
 	CA    string
 	Proxy string
+	// Lock pins base, sources and Python packages; nil takes them as they are
+	// today.
+	Lock *lock.Lock
 	// Pip are pip's settings by the name of their environment variable, such
 	// as PIP_INDEX_URL.
 	Pip map[string]string
@@ -75,6 +79,7 @@ type NodePack struct {
 	Path string
 	Repo string
 	Ref  string
+	Auth string // name of a secret
 	// Install is skip or run.
 	Install string
 }

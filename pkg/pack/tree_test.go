@@ -41,78 +41,6 @@ func repository(t *testing.T) string {
 	return "file://" + filepath.ToSlash(dir)
 }
 
-func TestGitTree(t *testing.T) {
-	url, cache := repository(t), t.TempDir()
-	old, err := gitTree(t.Context(), url, "v1", cache)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b, err := os.ReadFile(filepath.Join(old.dir, "main.py")); string(b) != "old\n" || err != nil {
-		t.Errorf("at v1: %q, %v", b, err)
-	}
-	if fi, err := os.Stat(filepath.Join(old.dir, "bin/run")); err != nil || fi.Mode()&0o100 == 0 {
-		t.Errorf("the executable bit is lost: %v", err)
-	}
-	tip, err := gitTree(t.Context(), url, "", cache)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b, err := os.ReadFile(filepath.Join(tip.dir, "main.py")); string(b) != "newer\n" || err != nil {
-		t.Errorf("at the tip: %q, %v", b, err)
-	}
-	again, err := gitTree(t.Context(), url, old.commit, cache)
-	if err != nil || !again.cached || again.dir != old.dir {
-		t.Errorf("by commit: %+v, %v", again, err)
-	}
-	// A known commit needs no network.
-	if err := os.RemoveAll(strings.TrimPrefix(url, "file://")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := gitTree(t.Context(), url, old.commit, cache); err != nil {
-		t.Errorf("the repository is gone, the commit is here: %v", err)
-	}
-	var e *diag.Error
-	if _, err := gitTree(t.Context(), url, "main", cache); !errors.As(err, &e) || e.Code != "git_fetch" {
-		t.Errorf("gone: %v", err)
-	}
-	for _, ref := range []string{"-x", "a b", "a:b", "a^"} {
-		if _, err := gitTree(t.Context(), url, ref, cache); !errors.As(err, &e) || e.Code != "git_ref" {
-			t.Errorf("ref %q: %v", ref, err)
-		}
-	}
-}
-
-func TestIsGit(t *testing.T) {
-	for s, want := range map[string]bool{
-		"https://github.com/Comfy-Org/ComfyUI": true, "git@github.com:o/r.git": true, "ssh://git@h/r": true,
-		"../ComfyUI": false, "/opt/ComfyUI": false, `C:\ComfyUI`: false, "ComfyUI": false,
-	} {
-		if isGit(s) != want {
-			t.Errorf("isGit(%q) = %v", s, !want)
-		}
-	}
-}
-
-func TestRedactGit(t *testing.T) {
-	if got := redactGit("https://user:s3cret@h.example/o/r.git"); got != "https://…@h.example/o/r.git" {
-		t.Errorf("got %s", got)
-	}
-}
-
-func TestKeepComfyUI(t *testing.T) {
-	for path, want := range map[string]bool{
-		"main.py": true, "comfy/sd.py": true, "models/": true, "models/checkpoints/": true, "models/checkpoints/x.safetensors": false,
-		"models/configs/v1.yaml": true, "input/example.png": false, "output/": false, "temp/": false, "user/": false,
-		"custom_nodes/": true, "custom_nodes/websocket_image_save.py": true, "custom_nodes/mine/": false,
-		".git/": false, "comfy/__pycache__/": false, "x.pyc": false, "venv/": false, "comfy/user/": true, "comfy/models.py": true,
-	} {
-		name, dir := strings.CutSuffix(path, "/")
-		if keepComfyUI(name, dir) != want {
-			t.Errorf("keepComfyUI(%q) = %v", path, !want)
-		}
-	}
-}
-
 func TestNodeNames(t *testing.T) {
 	for want, n := range map[string]NodePack{
 		"ComfyUI_essentials": {Repo: "https://github.com/cubiq/ComfyUI_essentials"},
@@ -131,7 +59,7 @@ func TestNodeNames(t *testing.T) {
 	for _, nodes := range [][]NodePack{{{Path: "a/p"}, {Path: "b/P"}}, {{Path: "none"}}} {
 		r := &Recipe{Dir: dir, Environment: &Environment{Nodes: nodes}}
 		var e *diag.Error
-		if _, err := nodeTrees(t.Context(), r, t.TempDir(), progress.Discard); !errors.As(err, &e) || e.Class != diag.ClassCheck {
+		if _, err := nodeTrees(t.Context(), r, BuildOptions{CacheDir: t.TempDir()}, progress.Discard); !errors.As(err, &e) || e.Class != diag.ClassCheck {
 			t.Errorf("%v: %v", nodes, err)
 		}
 	}

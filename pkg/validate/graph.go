@@ -35,6 +35,9 @@ type GraphOptions struct {
 	Packs func(class string) []Pack
 	// addPack is the edit that lists a pack in the service file, if there is one.
 	addPack func(Pack) *diag.Fix
+	// Locked reports whether a node pack of the lock defines a class whose schema
+	// is not known.
+	Locked func(class string) bool
 	// listed reports whether a pack is in the service file.
 	listed func(Pack) bool
 }
@@ -117,7 +120,9 @@ func (c *checker) lookUp() {
 			continue
 		}
 		c.unknown = true
-		missing = append(missing, n)
+		if c.o.Locked == nil || !c.o.Locked(n.Class) {
+			missing = append(missing, n)
+		}
 	}
 	missing = slices.DeleteFunc(missing, c.knownPack)
 	if len(missing) == 0 {

@@ -103,6 +103,11 @@ func (l *loader) unlocked() bool {
 	return slices.ContainsFunc(l.plan.Service.Nodes, func(n service.NodePack) bool { return l.lockedPack(n) == nil })
 }
 
+// lockedClass reports whether a pack of the lock defines a class.
+func (l *loader) lockedClass(class string) bool {
+	return l.o.Lock != nil && slices.ContainsFunc(l.o.Lock.Packs, func(p LockedPack) bool { return slices.Contains(p.Classes, class) })
+}
+
 // listed reports whether a pack is in `nodes:`.
 func (l *loader) listed(p Pack) bool {
 	key := PackKey(p.Repo, p.Registry, "")
@@ -165,7 +170,7 @@ func (l *loader) around(g *workflow.Graph, inputs []contract.Input) GraphOptions
 		}
 	}
 	return GraphOptions{
-		ComfyUI: l.comfyUI(), Models: paths, Unlocked: l.unlocked(), Packs: l.o.Packs, addPack: l.addPack, listed: l.listed,
+		ComfyUI: l.comfyUI(), Models: paths, Unlocked: l.unlocked(), Packs: l.o.Packs, addPack: l.addPack, listed: l.listed, Locked: l.lockedClass,
 		HasModel: func(need string) bool {
 			l.used = append(l.used, need)
 			same := func(have string) bool { return catalog.SameFile(have, need) }

@@ -31,7 +31,7 @@ system() {
   rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin
 }
 
-# python TORCH [VERSION]
+# python TORCH VERSION [locked]
 python() {
   py=python3
   if [ -n "${2:-}" ]; then
@@ -48,7 +48,7 @@ python() {
     return
   fi
   "$py" -m venv --without-pip /opt/python
-  pip torch torchvision torchaudio --index-url "https://download.pytorch.org/whl/$1"
+  [ "${3:-}" = locked ] || pip torch torchvision torchaudio --index-url "https://download.pytorch.org/whl/$1"
 }
 
 # All requirements at once, so that what does not go together is told now.
@@ -58,6 +58,13 @@ packages() {
     [ -s "$f" ] && set -- "$@" -r "$f"
   done
   [ $# -eq 0 ] || pip "$@"
+}
+
+# What the lock lists, file by file, each with its hash and from no index. Only
+# what has to be built from source may ask one, for its build tools.
+locked() {
+  [ ! -s $here/requirements/wheels.txt ] || pip --no-index --no-deps --require-hashes -r $here/requirements/wheels.txt
+  [ ! -s $here/requirements/sources.txt ] || pip --no-deps --require-hashes -r $here/requirements/sources.txt
 }
 
 "$@"

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -190,7 +191,10 @@ func (c *Client) once(ctx context.Context, address string, have record) (a Answe
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return a, "", true, errors.New(strings.ReplaceAll(err.Error(), address, plain(address)))
+		// Where nobody listens, asking again at once is of no use.
+		var op *net.OpError
+		dial := errors.As(err, &op) && op.Op == "dial"
+		return a, "", !dial, errors.New(strings.ReplaceAll(err.Error(), address, plain(address)))
 	}
 	defer resp.Body.Close()
 	switch s := resp.StatusCode; {

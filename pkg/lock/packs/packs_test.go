@@ -198,3 +198,17 @@ if torch.cuda.is_available():
 		t.Errorf("%q", got)
 	}
 }
+
+func TestKeepComfyUI(t *testing.T) {
+	for path, want := range map[string]bool{
+		"main.py": true, "comfy/sd.py": true, "models/": true, "models/checkpoints/": true, "models/checkpoints/x.safetensors": false,
+		"models/configs/v1.yaml": true, "input/example.png": false, "output/": false, "temp/": false, "user/": false,
+		"custom_nodes/": true, "custom_nodes/websocket_image_save.py": true, "custom_nodes/mine/": false,
+		".git/": false, "comfy/__pycache__/": false, "x.pyc": false, "venv/": false, "comfy/user/": true, "comfy/models.py": true,
+	} {
+		name, dir := strings.CutSuffix(path, "/")
+		if KeepComfyUI(name, dir) != want {
+			t.Errorf("KeepComfyUI(%q) = %v", path, !want)
+		}
+	}
+}
