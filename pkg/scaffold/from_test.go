@@ -93,19 +93,28 @@ func start(t testing.TB, dir string, files []string) started {
 	if g == nil || diag.HasErrors(found) {
 		t.Fatalf("%+v", found)
 	}
+	g, d = described(t, g, src, d)
+	out, report := accepted(t, g, Options{WorkflowFile: "workflow_api.json", From: d})
+	return started{yaml: out, graph: indented(t, g.JSON()), report: report}
+}
+
+// described adds what the graph's own file says, and takes marks out.
+func described(t testing.TB, g *workflow.Graph, src []byte, d *from.Description) (*workflow.Graph, *from.Description) {
+	t.Helper()
 	for _, more := range []func([]byte, *workflow.Graph) (*from.Description, bool){from.App, from.Hints} {
 		if one, ok := more(src, g); ok {
 			d = from.Merge(d, one)
 		}
 	}
-	if m, ok := from.Unmark(g, newest(t)); ok {
-		d = from.Merge(d, m)
-		if g, found = workflow.Parse("workflow_api.json", m.Graph); g == nil || len(found) > 0 {
-			t.Fatalf("%+v\n%s", found, m.Graph)
-		}
+	m, ok := from.Unmark(g, newest(t))
+	if !ok {
+		return g, d
 	}
-	out, report := accepted(t, g, Options{WorkflowFile: "workflow_api.json", From: d})
-	return started{yaml: out, graph: indented(t, g.JSON()), report: report}
+	plain, found := workflow.Parse("workflow_api.json", m.Graph)
+	if plain == nil || len(found) > 0 {
+		t.Fatalf("%+v\n%s", found, m.Graph)
+	}
+	return plain, from.Merge(d, m)
 }
 
 func indented(t testing.TB, src []byte) []byte {

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -14,8 +15,10 @@ import (
 
 	"github.com/comfyctl/comfyctl/internal/diag"
 	"github.com/comfyctl/comfyctl/pkg/catalog"
+	"github.com/comfyctl/comfyctl/pkg/scaffold/from"
 	"github.com/comfyctl/comfyctl/pkg/service"
 	"github.com/comfyctl/comfyctl/pkg/workflow"
+	"github.com/comfyctl/comfyctl/pkg/workflow/ui"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -86,7 +89,8 @@ func accepted(t testing.TB, g *workflow.Graph, o Options) ([]byte, Report) {
 	return got, report
 }
 
-// Whatever graph people have, the file that comes of it is accepted.
+// Whatever graph people have, in the API's format or the editor's, the file
+// that comes of it is accepted.
 func TestCorpus(t *testing.T) {
 	dir := os.Getenv("COMFYCTL_CORPUS")
 	if dir == "" {
@@ -106,28 +110,36 @@ func TestCorpus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tried, prompts := 0, 0
+	marks, err := from.Marks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := newest(t).With(marks)
+	tried, prompts, saves, sources := 0, 0, 0, 0
 	for _, row := range rows[1:] {
-		if row[5] != "api" {
-			continue
-		}
 		src, err := os.ReadFile(filepath.Join(dir, "workflows", row[0]+".json"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		g, found := workflow.Parse(row[0], src)
+		g, found := ui.Read(row[0], src, known)
 		if g == nil || len(g.Nodes) == 0 || diag.HasErrors(found) {
 			continue
 		}
 		tried++
-		if _, report := write(t, row[0], src); len(report.Inputs) > 0 && report.Inputs[0].Name == "prompt" {
+		g, d := described(t, g, src, nil)
+		got, report := accepted(t, g, Options{WorkflowFile: "workflow_api.json", From: d})
+		if slices.ContainsFunc(report.Inputs, func(in Input) bool { return in.Name == "prompt" }) {
 			prompts++
 		}
+		if row[5] == "ui" {
+			saves++
+			sources += strings.Count(string(got), "source: hf://")
+		}
 	}
-	if tried < 100 {
-		t.Errorf("only %d graphs tried", tried)
+	if tried < 150 || saves < 20 || sources < 20 {
+		t.Errorf("only %d graphs tried, %d editor saves with %d sources", tried, saves, sources)
 	}
-	t.Logf("%d graphs, %d with a prompt", tried, prompts)
+	t.Logf("%d graphs, %d with a prompt; %d editor saves with %d sources", tried, prompts, saves, sources)
 }
 
 func TestServiceName(t *testing.T) {
