@@ -112,3 +112,48 @@ func flowEnd(src []byte, from int) int {
 	}
 	return -1
 }
+
+// Remove is the edit that takes an entry out of a list that has one on each
+// line or more: its lines, and no comment above it. ok is false for the only
+// entry, and where the list is written in another way.
+func (s *Service) Remove(ptr string) (file string, edit diag.Edit, ok bool) {
+	i := strings.LastIndexByte(ptr, '/')
+	list, entry := s.places[ptr[:max(i, 0)]], s.places[ptr]
+	file = list.value.File
+	src := s.sources[file]
+	from := list.value.Start.Offset
+	_, more := s.places[ptr[:max(i, 0)]+"/1"]
+	if from >= len(src) || src[from] != '-' || entry.value.File != file || !more {
+		return file, edit, false
+	}
+	start := diag.Offset(src, entry.value.Start.Line, 1)
+	indent := list.value.Start.Column - 1
+	if dash := bytes.TrimLeft(src[start:], " "); len(dash) == 0 || dash[0] != '-' || len(src)-start-len(dash) != indent {
+		return file, edit, false
+	}
+	return file, diag.Edit{Start: start, End: entryEnd(src, start, indent)}, true
+}
+
+// entryEnd is where an entry of a block list ends: after the last of its lines
+// that is no comment.
+func entryEnd(src []byte, start, indent int) int {
+	at, end := start, start
+	for first := true; at < len(src); first = false {
+		line := src[at:]
+		if i := bytes.IndexByte(line, '\n'); i >= 0 {
+			line = line[:i+1]
+		}
+		text := bytes.TrimLeft(line, " ")
+		depth := len(line) - len(text)
+		text = bytes.TrimSpace(text)
+		plain := len(text) > 0 && text[0] != '#'
+		if !first && plain && depth <= indent {
+			break
+		}
+		at += len(line)
+		if first || plain {
+			end = at
+		}
+	}
+	return end
+}

@@ -87,16 +87,17 @@ func (l *loader) caseOf(t service.Test, at string) *Workflow {
 }
 
 func (l *loader) known(w *Workflow, name, at, who string) *contract.Input {
+	if in := inputOf(w, name); in != nil {
+		return in
+	}
 	var names []string
 	for i := range w.Inputs {
-		if w.Inputs[i].Name == name {
-			return &w.Inputs[i]
-		}
 		names = append(names, w.Inputs[i].Name)
 	}
 	d := diag.Diagnostic{Code: "CY108", Message: fmt.Sprintf("the %s names an unknown input `%s`", who, name), Label: "not an input of `" + w.Name + "`"}
 	if best := diag.Suggest(name, names); best != "" {
 		d.Help = "did you mean `" + best + "`?"
+		l.offer(&d, l.plan.Service.KeyAt(at), name, best)
 	} else if len(names) > 0 {
 		d.Help = "inputs: " + strings.Join(names, ", ")
 	}
@@ -108,6 +109,7 @@ func (l *loader) unknown(at, what, name string, names []string) {
 	d := diag.Diagnostic{Code: "CY108", Message: fmt.Sprintf("there is no %s `%s`", what, name), Label: "not known"}
 	if best := diag.Suggest(name, names); best != "" {
 		d.Help = "did you mean `" + best + "`?"
+		l.offer(&d, l.plan.Service.At(at), name, best)
 	} else if len(names) > 0 {
 		d.Help = "known: " + strings.Join(names, ", ")
 	}
@@ -137,17 +139,17 @@ func (l *loader) expected(w *Workflow, t service.Test, at string) {
 
 // aliases checks that every name of a workflow stands for one.
 func (l *loader) aliases() {
-	owner := map[string]string{}
+	owner, first := map[string]string{}, map[string]string{}
 	for _, w := range l.plan.Workflows {
-		owner[w.Name] = w.Name
+		owner[w.Name], first[w.Name] = w.Name, w.at
 	}
 	for _, w := range l.plan.Workflows {
 		for i, a := range w.Aliases {
 			if other, taken := owner[a]; taken {
 				l.at(w.at+"/aliases/"+itoa(i), diag.Diagnostic{Code: "CY003", Message: fmt.Sprintf("the name `%s` stands for two workflows", a),
-					Label: "already a name of `" + other + "`", Help: "choose another"})
+					Label: "already a name of `" + other + "`", Help: "choose another", Related: []diag.Related{{Span: l.plan.Service.KeyAt(first[a]), Label: "first here"}}})
 			}
-			owner[a] = w.Name
+			owner[a], first[a] = w.Name, w.at+"/aliases/"+itoa(i)
 		}
 	}
 }
@@ -159,13 +161,21 @@ func (l *loader) names() {
 		for _, a := range t.Max {
 			found := len(l.plan.Workflows) == 0 || len(l.plan.Workflows) < len(l.refs())
 			for i := range l.plan.Workflows {
-				found = found || slices.ContainsFunc(l.plan.Workflows[i].Inputs, func(in contract.Input) bool { return in.Name == a.Name })
+				found = found || inputOf(&l.plan.Workflows[i], a.Name) != nil
 			}
 			if !found {
 				l.known(&l.plan.Workflows[0], a.Name, "/limits/tiers/"+escape(t.Name)+"/max/"+escape(a.Name), "tier")
 			}
 		}
 	}
+	var tiers []string
+	for _, t := range s.Limits.Tiers {
+		tiers = append(tiers, t.Name)
+	}
+	if t := s.Limits.Default; t != "" && !slices.Contains(tiers, t) {
+		l.unknown("/limits/default", "tier", t, tiers)
+	}
+	l.fallbacks()
 	targets := []string{"local"}
 	for _, t := range s.Targets {
 		targets = append(targets, t.Name)
@@ -175,9 +185,46 @@ func (l *loader) names() {
 			continue
 		}
 		d := diag.Diagnostic{Code: "CY109", Message: fmt.Sprintf("environment `%s` names an unknown target `%s`", e.Name, e.Target), Label: "not under `targets:`"}
+		at := "/environments/" + escape(e.Name) + "/target"
 		if best := diag.Suggest(e.Target, targets); best != "" {
 			d.Help = "did you mean `" + best + "`?"
+			l.offer(&d, s.At(at), e.Target, best)
 		}
-		l.at("/environments/"+escape(e.Name)+"/target", d)
+		l.at(at, d)
 	}
+}
+
+// fallbacks checks the inputs that a job is tried with when memory ran out.
+func (l *loader) fallbacks() {
+	s := l.plan.Service
+	if len(l.plan.Workflows) == 0 || len(l.plan.Workflows) < len(l.refs()) {
+		return
+	}
+	for i, set := range s.Runner.OOM.Fallback {
+		for _, a := range set {
+			at := "/runner/oom/fallback/" + itoa(i) + "/" + escape(a.Name)
+			var in *contract.Input
+			for j := range l.plan.Workflows {
+				if in = inputOf(&l.plan.Workflows[j], a.Name); in != nil {
+					break
+				}
+			}
+			if in == nil {
+				l.known(&l.plan.Workflows[0], a.Name, at, "fallback")
+				continue
+			}
+			if reason := refuse(in, a.Value); reason != "" {
+				l.at(at, diag.Diagnostic{Code: "CY104", Message: fmt.Sprintf("the fallback gives `%s` a value that it does not take", a.Name), Label: reason, Help: "change it, or the rule"})
+			}
+		}
+	}
+}
+
+func inputOf(w *Workflow, name string) *contract.Input {
+	for i := range w.Inputs {
+		if w.Inputs[i].Name == name {
+			return &w.Inputs[i]
+		}
+	}
+	return nil
 }

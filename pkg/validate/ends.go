@@ -78,8 +78,10 @@ func (c *checker) partial() {
 		return
 	}
 	var dropped []*workflow.Node
+	needs := map[string]map[string]bool{}
 	for _, n := range c.ends {
-		for id := range c.g.Ancestors(n.ID) {
+		needs[n.ID] = c.g.Ancestors(n.ID)
+		for id := range needs[n.ID] {
 			if c.bad[id] {
 				dropped = append(dropped, n)
 				break
@@ -89,8 +91,18 @@ func (c *checker) partial() {
 	if len(dropped) == 0 || len(dropped) == len(c.ends) {
 		return
 	}
+	causes := slices.Clone(c.list)
 	for _, n := range dropped {
-		c.add(n, diag.Diagnostic{Code: "CW109", Span: n.KeySpan, Message: "output node `" + n.ID + "` is invalid while others are fine",
-			Label: "ComfyUI would leave this one out, run the rest and answer 200", Help: "mend the errors it depends on, or remove the node"})
+		d := diag.Diagnostic{Code: "CW109", Span: n.KeySpan, Message: "output node `" + n.ID + "` is invalid while others are fine",
+			Label: "ComfyUI would leave this one out, run the rest and answer 200", Help: "mend the errors it depends on, or remove the node"}
+		for _, cause := range causes {
+			if cause.Severity == diag.SeverityError && cause.Node != nil && needs[n.ID][cause.Node.ID] && len(d.Related) < maxCauses {
+				d.Related = append(d.Related, diag.Related{Span: cause.Span, Label: "because of this (" + cause.Code + ")"})
+			}
+		}
+		c.add(n, d)
 	}
 }
+
+// maxCauses is how many causes one finding shows; each has its own finding.
+const maxCauses = 3

@@ -135,12 +135,13 @@ func (c *checker) lookUp() {
 	c.whole = true
 	for _, n := range missing {
 		help := "if it comes from a node pack, list the pack under `nodes:` in the service file, or let `comfyctl lock` find it"
+		var fix *diag.Fix
 		if s := c.meantClass(n.Class); s != "" {
-			help = "did you mean `" + s + "`?"
+			help, fix = "did you mean `"+s+"`?", instead(n.ClassSpan, s)
 		}
 		c.add(n, diag.Diagnostic{Code: "CW101", Message: "ComfyUI has no node class `" + n.Class + "`",
 			Span: n.ClassSpan, Label: "not a class of ComfyUI " + c.o.ComfyUI, Help: help,
-			Pointer: n.Pointer + "/class_type", Server: c.atLeast(0, 12, "missing_node_type", "invalid_prompt")})
+			Pointer: n.Pointer + "/class_type", Server: c.atLeast(0, 12, "missing_node_type", "invalid_prompt"), Fix: fix})
 	}
 }
 
@@ -299,12 +300,12 @@ func (c *checker) undeclared(n *workflow.Node, in *workflow.Input, specs []catal
 			names = append(names, s.Name)
 		}
 	}
-	help := "remove it"
+	help, fix := "remove it", (*diag.Fix)(nil)
 	if s := c.meant(in.Name, names); s != "" {
-		help = "did you mean `" + s + "`?"
+		help, fix = "did you mean `"+s+"`?", instead(in.KeySpan, s)
 	}
 	c.add(n, diag.Diagnostic{Code: "CW107", Severity: diag.SeverityWarning, Span: in.KeySpan, Pointer: in.Pointer, Input: in.Name,
-		Message: "`" + n.Class + "` has no input `" + in.Name + "`", Label: label, Help: help})
+		Message: "`" + n.Class + "` has no input `" + in.Name + "`", Label: label, Help: help, Fix: fix})
 }
 
 // release is the major and minor version of a catalog; the newest rules hold

@@ -20,20 +20,23 @@ type place struct {
 	spec *catalog.InputSpec // nil where the class is not known
 }
 
+// writes says which input of the service writes a node input, and where it says so.
+type writes struct{ input, at string }
+
 // inputs resolves the parameters of one workflow.
 func (x *resolver) inputs(r ref) []contract.Input {
 	if r.inputs.Auto {
 		return x.inferred(r)
 	}
 	list := make([]contract.Input, 0, len(r.inputs.List))
-	writer := map[contract.Target]string{}
+	writer := map[contract.Target]writes{}
 	for _, in := range r.inputs.List {
 		list = append(list, x.input(in, r.in+"/"+escape(in.Name), writer))
 	}
 	return list
 }
 
-func (x *resolver) input(in service.Input, at string, writer map[contract.Target]string) contract.Input {
+func (x *resolver) input(in service.Input, at string, writer map[contract.Target]writes) contract.Input {
 	out := contract.Input{Name: in.Name, Type: in.Type, Required: in.Required, Description: in.Description, To: []contract.Target{},
 		MaxLength: in.MaxLength, MaxSize: in.MaxSize.Bytes}
 	var places []place
@@ -49,10 +52,10 @@ func (x *resolver) input(in service.Input, at string, writer map[contract.Target
 		t := contract.Target{Node: p.node.ID, Input: inputName(p, to)}
 		if other, twice := writer[t]; twice {
 			x.l.at(where, diag.Diagnostic{Code: "CY103", Node: p.node.Ref(), Input: t.Input,
-				Message: fmt.Sprintf("inputs `%s` and `%s` write the same node input", other, in.Name), Label: "`" + t.Node + "." + t.Input + "` is taken",
-				Help: "keep one of the two"})
+				Message: fmt.Sprintf("inputs `%s` and `%s` write the same node input", other.input, in.Name), Label: "`" + t.Node + "." + t.Input + "` is taken",
+				Help: "keep one of the two", Related: []diag.Related{{Span: x.l.plan.Service.At(other.at), Label: "written here too"}}})
 		}
-		writer[t] = in.Name
+		writer[t] = writes{in.Name, where}
 		out.To = append(out.To, t)
 		places = append(places, p)
 	}
@@ -114,6 +117,7 @@ func (x *resolver) place(to, at string) (place, bool) {
 		d := diag.Diagnostic{Code: "CY102", Message: fmt.Sprintf("node `%s` (%s) has no input `%s`", n.ID, n.Class, name), Node: n.Ref(), Input: name, Label: "no such input"}
 		if best := diag.Suggest(name, names); best != "" {
 			d.Help = "did you mean `" + n.ID + "." + best + "`?"
+			x.l.offer(&d, x.l.plan.Service.At(at), to, strings.TrimSuffix(to, name)+best)
 		} else if len(names) > 0 {
 			d.Help = "it has " + strings.Join(names, ", ")
 		}

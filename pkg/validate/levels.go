@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/comfyctl/comfyctl/internal/diag"
+	"github.com/comfyctl/comfyctl/pkg/service"
 )
 
 // levels applies ignore comments, `checks:`, the pipeline and strictness, in
@@ -21,6 +22,10 @@ func (l *loader) levels() {
 		}
 		d := diag.Diagnostic{Code: "CY012", Severity: diag.SeverityWarning, Span: ig.Span, Message: "this ignore silences nothing",
 			Label: "`" + ig.Code + "` does not occur on line " + itoa(ig.Line), Help: "remove the comment"}
+		same := func(other service.Ignore) bool { return other.Span == ig.Span && other.Code != ig.Code }
+		if !slices.ContainsFunc(l.plan.Service.Ignores, same) {
+			d.Fix = &diag.Fix{Title: "remove the comment", File: ig.Span.File, Edits: []diag.Edit{{Start: ig.Span.Start.Offset, End: ig.Span.End.Offset}}}
+		}
 		if _, ok := diag.Lookup(ig.Code); !ok {
 			d.Label, d.Help = "no rule is named here", "write `# comfyctl: ignore CODE - reason`"
 			if ig.Code != "" {

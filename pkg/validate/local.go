@@ -15,7 +15,7 @@ import (
 
 var (
 	windowsPath = regexp.MustCompile(`^(?:[A-Za-z]:[\\/]|\\\\[^\\/\s]+[\\/]|//[A-Za-z0-9._-]+/[^/]|%[A-Za-z_]+%[\\/])`)
-	homePath    = regexp.MustCompile(`^(?:~[A-Za-z0-9._-]*|\$HOME|\$\{HOME\}|\$env:[A-Za-z]+)[\\/]`)
+	homePath    = regexp.MustCompile(`^(?:~(?:[A-Za-z][A-Za-z0-9._-]*)?|\$HOME|\$\{HOME\}|\$env:[A-Za-z]+)[\\/]`)
 	posixPath   = regexp.MustCompile(`^/[A-Za-z0-9._@-][^/\n]*/`)
 )
 

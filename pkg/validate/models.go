@@ -42,6 +42,7 @@ func (l *loader) models() {
 				meant := best + "/" + strings.TrimPrefix(m.Path, folder+"/")
 				l.meant = append(l.meant, meant)
 				d.Help = "did you mean `" + meant + "`?"
+				l.offer(&d, l.plan.Service.At(at+"/path"), m.Path, meant)
 			} else {
 				d.Help = "folders: " + strings.Join(catalog.Folders(), ", ")
 			}
@@ -213,8 +214,13 @@ func (l *loader) unusedModels() {
 			continue
 		}
 		if !slices.ContainsFunc(l.used, func(need string) bool { return catalog.SameFile(m.Path, need) }) {
-			l.at("/models/"+itoa(i), diag.Diagnostic{Code: "CM002", Severity: diag.SeverityWarning, Message: "model `" + m.Path + "` is listed but never used",
-				Label: "no node names it", Help: "remove it, unless callers choose it"})
+			at := "/models/" + itoa(i)
+			d := diag.Diagnostic{Code: "CM002", Severity: diag.SeverityWarning, Message: "model `" + m.Path + "` is listed but never used",
+				Label: "no node names it", Help: "remove it, unless callers choose it"}
+			if file, edit, ok := l.plan.Service.Remove(at); ok {
+				d.Fix = &diag.Fix{Title: "remove the entry", File: file, Edits: []diag.Edit{edit}}
+			}
+			l.at(at, d)
 		}
 	}
 }
