@@ -42,7 +42,9 @@ func TestPrivateHost(t *testing.T) {
 // missing that is the finding.
 func TestFilesOutside(t *testing.T) {
 	small := "{" + source + ",\n " + save + "}\n"
-	models := func(s string) string { return "models: [{ path: loras/a.safetensors, source: '" + s + "' }]\nchecks: { CM002: off }\n" }
+	models := func(s string) string {
+		return "models: [{ path: loras/a.safetensors, source: '" + s + "' }]\nchecks: { CM002: off }\n"
+	}
 	for _, tc := range []struct {
 		name, yaml string
 		files      map[string]string
