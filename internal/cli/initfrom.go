@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -63,11 +64,14 @@ func (a *App) origin(o *InitOptions, dir string, cat *catalog.Catalog) (*origin,
 	} else if w.media {
 		org.file, org.write = strings.TrimSuffix(name, filepath.Ext(name))+"_api.json", true
 	}
-	if d, ok := from.App(w.text, org.graph); ok {
-		org.desc = from.Merge(org.desc, d)
+	text := w.text
+	if saved := workflow.Saved(bytes.NewReader(src), int64(len(src))); w.media && saved != nil {
+		text = saved // beside what ran, a picture holds the editor's save
 	}
-	if d, ok := from.Hints(w.text, org.graph); ok {
-		org.desc = from.Merge(org.desc, d)
+	for _, read := range []func([]byte, *workflow.Graph) (*from.Description, bool){from.App, from.Hints} {
+		if d, ok := read(text, org.graph); ok {
+			org.desc = from.Merge(org.desc, d)
+		}
 	}
 	return org, a.unmark(org, cat)
 }

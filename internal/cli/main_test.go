@@ -4,10 +4,15 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
+	"image"
+	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +76,7 @@ func TestScripts(t *testing.T) {
 			"waitfile": cmdWaitFile,
 			"jsonok":   cmdJSON,
 			"zipdir":   cmdZip,
+			"picture":  cmdPicture,
 		},
 	})
 }
@@ -94,6 +100,24 @@ func cmdZip(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(z.AddFS(os.DirFS(ts.MkAbs(args[1]))))
 	ts.Check(z.Close())
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b.Bytes(), 0o600))
+}
+
+// cmdPicture writes a picture as ComfyUI does: picture FILE.png PROMPT WORKFLOW.
+func cmdPicture(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: picture FILE.png PROMPT WORKFLOW")
+	}
+	var b bytes.Buffer
+	ts.Check(png.Encode(&b, image.NewGray(image.Rect(0, 0, 1, 1))))
+	const header = 8 + 12 + 13 // signature and IHDR
+	out := slices.Clone(b.Bytes()[:header])
+	for i, key := range []string{"prompt", "workflow"} {
+		body := append([]byte("tEXt"+key+"\x00"), ts.ReadFile(args[i+1])...)
+		out = binary.BigEndian.AppendUint32(out, uint32(len(body)-4))
+		out = append(out, body...)
+		out = binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(body))
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), append(out, b.Bytes()[header:]...), 0o600))
 }
 
 // cmdWaitFile waits until a file is there: waitfile FILE.
