@@ -192,6 +192,7 @@ func (a *API) guard(next http.Handler) http.Handler {
 			}
 			r = r.WithContext(context.WithValue(r.Context(), callerKey, k))
 		}
+		pace(w, r, bodyGrace)
 		next.ServeHTTP(w, r)
 	})
 }

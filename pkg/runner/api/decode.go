@@ -32,6 +32,9 @@ func (a *API) decode(body []byte) (*request, *problem.Problem) {
 	if err := json.Unmarshal(body, new(json.RawMessage)); err != nil {
 		return nil, badJSON(err)
 	}
+	if p := strict(body); p != nil {
+		return nil, p
+	}
 	d := &decoder{req: req}
 	d.object(body, "", map[string]func(json.RawMessage, string){
 		"input": d.input, "metadata": d.metadata, "webhook": d.webhook,

@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -62,6 +63,9 @@ func (a *API) read(w http.ResponseWriter, r *http.Request) (*request, *problem.P
 	case "multipart/form-data":
 		return a.readMultipart(w, r, params["boundary"], limit)
 	case "application/json", "":
+		if r.ContentLength > limit {
+			return nil, tooLarge(limit)
+		}
 		body, p := readBody(http.MaxBytesReader(w, r.Body, limit), limit)
 		if p != nil {
 			return nil, p
@@ -73,13 +77,20 @@ func (a *API) read(w http.ResponseWriter, r *http.Request) (*request, *problem.P
 
 func readBody(r io.Reader, limit int64) ([]byte, *problem.Problem) {
 	body, err := io.ReadAll(r)
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return nil, problem.New("too_large", fmt.Sprintf("the body is larger than %d bytes", limit)).WithHint("send files with POST /v1/files, or as multipart")
-	} else if err != nil {
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &over):
+		return nil, tooLarge(limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, problem.New("too_slow", "the body did not come in time")
+	case err != nil:
 		return nil, problem.New("bad_request", "reading the body: "+err.Error())
 	}
 	return body, nil
+}
+
+func tooLarge(limit int64) *problem.Problem {
+	return problem.New("too_large", fmt.Sprintf("the body is larger than %d bytes", limit)).WithHint("send files with POST /v1/files, or as multipart")
 }
 
 func checkDepth(body []byte, limit int) *problem.Problem {

@@ -61,13 +61,14 @@ type memoryLine struct {
 	mu      sync.Mutex
 	ttl     time.Duration
 	waiting []Ticket
+	present map[string]Ticket // those that wait, by job
 	leased  map[string]*Lease
 	tokens  int64
 }
 
 // NewLine makes a line in memory whose leases last for ttl.
 func NewLine(ttl time.Duration) Line {
-	return &memoryLine{ttl: ttl, leased: map[string]*Lease{}}
+	return &memoryLine{ttl: ttl, present: map[string]Ticket{}, leased: map[string]*Lease{}}
 }
 
 // before orders tickets.
@@ -95,6 +96,7 @@ func (m *memoryLine) put(t Ticket) {
 	m.remove(t.Job)
 	at, _ := slices.BinarySearchFunc(m.waiting, t, before)
 	m.waiting = slices.Insert(m.waiting, at, t)
+	m.present[t.Job] = t
 }
 
 func (m *memoryLine) Take(context.Context) (*Lease, error) {
@@ -107,6 +109,7 @@ func (m *memoryLine) Take(context.Context) (*Lease, error) {
 			continue
 		}
 		m.waiting = slices.Delete(m.waiting, i, i+1)
+		delete(m.present, t.Job)
 		m.tokens++
 		l := &Lease{Ticket: t, Until: now.Add(m.ttl), Token: m.tokens}
 		m.leased[t.Job] = l
@@ -171,15 +174,30 @@ func (m *memoryLine) Remove(_ context.Context, job string) (bool, error) {
 }
 
 func (m *memoryLine) remove(job string) bool {
-	n := len(m.waiting)
-	m.waiting = slices.DeleteFunc(m.waiting, func(t Ticket) bool { return t.Job == job })
-	return len(m.waiting) < n
+	at, ok := m.find(job)
+	if ok {
+		m.waiting = slices.Delete(m.waiting, at, at+1)
+		delete(m.present, job)
+	}
+	return ok
+}
+
+// find is where a job waits.
+func (m *memoryLine) find(job string) (int, bool) {
+	t, ok := m.present[job]
+	if !ok {
+		return 0, false
+	}
+	return slices.BinarySearchFunc(m.waiting, t, before)
 }
 
 func (m *memoryLine) Position(job string) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return 1 + slices.IndexFunc(m.waiting, func(t Ticket) bool { return t.Job == job })
+	if at, ok := m.find(job); ok {
+		return at + 1
+	}
+	return 0
 }
 
 func (m *memoryLine) Len() int {

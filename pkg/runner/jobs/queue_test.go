@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -326,4 +328,94 @@ func TestRow25PausesGrowAndDiffer(t *testing.T) {
 	if len(slices.Collect(maps.Keys(seen))) < 10 {
 		t.Errorf("the pauses are alike: %v", seen)
 	}
+}
+
+// A full disk costs no job: outputs are taken once there is room, and nobody is
+// told of an end that is not stored.
+func TestRow11DiskFull(t *testing.T) {
+	full := fmt.Errorf("keeping output: %w", syscall.ENOSPC)
+	q := drive(t, t.TempDir(), &script{}, &shelf{fail: []error{full, full}})
+	defer q.stop()
+	s := &failing{Store: q.c.Store}
+	q.mu.Lock()
+	q.c.Store = s
+	q.mu.Unlock()
+	if _, _, err := q.Submit(t.Context(), record("job_1"), "", ""); err != nil {
+		t.Fatal(err)
+	}
+	j, err := q.Wait(t.Context(), "job_1")
+	if err != nil || j.Status != Succeeded || j.Attempts != 1 {
+		t.Errorf("%+v %v", j, err)
+	}
+	if n := s.refused.Load(); n != 3 {
+		t.Errorf("the end was stored after %d refusals", n)
+	}
+	q.c.Room = func() error { return ErrNoRoom }
+	if _, _, err := q.Submit(t.Context(), record("job_2"), "", ""); !errors.Is(err, ErrNoRoom) {
+		t.Errorf("%v", err)
+	}
+}
+
+// failing refuses to store the ends of jobs, three times.
+type failing struct {
+	Store
+	refused atomic.Int32
+}
+
+func (f *failing) Apply(ctx context.Context, r *Record, e Effects) error {
+	if r.Job.Status.Final() && f.refused.Load() < 3 {
+		f.refused.Add(1)
+		return errors.New("database or disk is full")
+	}
+	return f.Store.Apply(ctx, r, e)
+}
+
+// Ten thousand jobs wait: what one more costs, what taking one costs, and what
+// a restart costs.
+func BenchmarkTenThousandQueued(b *testing.B) {
+	dir := b.TempDir()
+	s, _, err := OpenSQLite(b.Context(), filepath.Join(dir, "jobs.db"), Process)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	hold := Config{Store: s, Executor: &script{}, Inputs: noFiles{}, Outputs: &shelf{}, Hold: func() bool { return true }}
+	q, err := NewQueue(b.Context(), hold)
+	if err != nil {
+		b.Fatal(err)
+	}
+	n := 0
+	submit := func(b *testing.B) {
+		r := record(NewID("job_"))
+		if _, _, err := q.Submit(b.Context(), r, r.Job.ID, "x"); err != nil {
+			b.Fatal(err)
+		}
+		n++
+	}
+	for n < 10_000 {
+		submit(b)
+	}
+	b.Run("submit", func(b *testing.B) {
+		for b.Loop() {
+			submit(b)
+		}
+	})
+	b.Run("take and give back", func(b *testing.B) {
+		for b.Loop() {
+			l, err := q.line.Take(b.Context())
+			if err == nil {
+				err = q.line.Back(b.Context(), l, l.Ticket)
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("restart", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := NewQueue(b.Context(), hold); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

@@ -65,6 +65,7 @@ var Kinds = map[string]Kind{
 	"idempotency_conflict": {409, "The idempotency key was used with another body", false},
 	"conflict":             {409, "The state of the job does not allow this", false},
 	"gone":                 {410, "The data is no longer kept", false},
+	"too_slow":             {408, "The request did not come in time", true},
 	"too_large":            {413, "The request or file is too large", false},
 	"unsupported_type":     {415, "The content type is not supported", false},
 	"outputs_too_large":    {422, "The outputs are too large to be sent inline", false},
