@@ -30,7 +30,7 @@ func encoding(file string, src []byte) (int, *diag.Diagnostic) {
 			}
 			at += n
 		}
-		d.Span = jsonpos.NewLocator(file, src, 0).Span(at, at+1)
+		d.Span = diag.Span{File: file, Start: diag.At(src, at), End: diag.At(src, at+1)}
 		d.Message, d.Label, d.Help = "this is not JSON: the file is not UTF-8", "not a UTF-8 byte", "save it as UTF-8"
 		return 0, &d
 	}
