@@ -23,6 +23,7 @@ type Part struct {
 	path  string
 	file  *os.File
 	lock  *flock.Flock
+	hold  func() error // of the store
 }
 
 // lockPoll is how often a waiting process looks for the lock.
@@ -40,17 +41,21 @@ func (s *Store) OpenPart(ctx context.Context, key string) (*Part, error) {
 			return nil, fmt.Errorf("making the content store: %w", err)
 		}
 	}
+	hold, err := s.Hold(ctx)
+	if err != nil {
+		return nil, err
+	}
 	// Lock files stay: one that was removed under a waiting process would let
 	// two in.
 	lock := flock.New(filepath.Join(locks, name))
 	if _, err := lock.TryLockContext(ctx, lockPoll); err != nil {
-		return nil, fmt.Errorf("waiting for another process that fetches the same file: %w", err)
+		return nil, errors.Join(fmt.Errorf("waiting for another process that fetches the same file: %w", err), hold())
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("writing to the content store: %w", err), lock.Unlock())
+		return nil, errors.Join(fmt.Errorf("writing to the content store: %w", err), lock.Unlock(), hold())
 	}
-	return &Part{store: s, path: path, file: f, lock: lock}, nil
+	return &Part{store: s, path: path, file: f, lock: lock, hold: hold}, nil
 }
 
 const partPrefix = "part-"
@@ -107,7 +112,7 @@ func (p *Part) Commit(sum string, size int64) (Blob, error) {
 		return b, errors.Join(fmt.Errorf("keeping a file in the content store: %w", err), p.Close())
 	}
 	_ = os.Remove(p.path + ".json")
-	return b, p.lock.Unlock()
+	return b, p.release()
 }
 
 // Drop removes the part and gives it back.
@@ -120,14 +125,16 @@ func (p *Part) Drop() error {
 		err = nil
 	}
 	_ = os.Remove(p.path + ".json")
-	return errors.Join(err, p.lock.Unlock())
+	return errors.Join(err, p.release())
 }
 
 // Close gives the part back and leaves it for the next time. After Commit or
 // Drop it does nothing.
 func (p *Part) Close() error {
 	if err := p.file.Close(); err != nil && !errors.Is(err, fs.ErrClosed) {
-		return errors.Join(err, p.lock.Unlock())
+		return errors.Join(err, p.release())
 	}
-	return p.lock.Unlock()
+	return p.release()
 }
+
+func (p *Part) release() error { return errors.Join(p.lock.Unlock(), p.hold()) }

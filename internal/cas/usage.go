@@ -14,9 +14,11 @@ import (
 type Item struct {
 	// SHA256 is empty for a part of a download that was interrupted.
 	SHA256 string
-	Size   int64     // bytes on disk
-	Used   time.Time // the last time that it was of use
-	path   string
+	// Name is what the bytes were fetched as, if that is known.
+	Name string
+	Size int64     // bytes on disk
+	Used time.Time // the last time that it was of use
+	path string
 }
 
 // Items lists what takes room: blobs and interrupted downloads.
@@ -40,6 +42,7 @@ func (s *Store) Items() ([]Item, error) {
 			it := Item{Size: onDisk(fi), Used: fi.ModTime(), path: p}
 			if dir == "sha256" {
 				it.SHA256 = d.Name()
+				s.Fact("name", it.SHA256, &it.Name)
 			}
 			if dir == "sha256" || !strings.HasSuffix(p, ".json") {
 				out = append(out, it)
@@ -69,3 +72,6 @@ func (s *Store) Touch(sum string) {
 	now := time.Now()
 	_ = os.Chtimes(s.Path(sum), now, now)
 }
+
+// Name records what a blob was fetched as, for people.
+func (s *Store) Name(sum, name string) error { return s.SetFact("name", sum, name) }

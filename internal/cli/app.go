@@ -36,6 +36,10 @@ type App struct {
 	// quietCases keeps verdicts of the smoke test off stdout.
 	quietCases bool
 	logRecords []map[string]any
+	// heldCache gives the content store back.
+	heldCache func() error
+	// stdinSecret is what NAME_FILE=- stands for, once it was read.
+	stdinSecret *string
 	// outLock keeps lines of ndjson whole.
 	outLock *sync.Mutex
 }

@@ -21,6 +21,7 @@ func commands(a *App) []*cobra.Command {
 		newDestroyCmd(a, runDestroy),
 		newExportCmd(a, runExport),
 		newDoctorCmd(a, runDoctor),
+		newCacheCmd(a, runCache),
 		newCompletionCmd(a),
 		newVersionCmd(a),
 	}

@@ -134,6 +134,9 @@ func (a *App) mounts(ctx context.Context, o *DeployOptions, p *project, r *pack.
 			there[m.Path] = true
 		}
 	}
+	if err := a.holdCache(ctx); err != nil {
+		return nil, err
+	}
 	want := *r
 	want.Models = nil
 	for _, m := range r.Models {

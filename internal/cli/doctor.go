@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -267,9 +268,25 @@ func (a *App) secret(name string) (string, bool) {
 	if !ok || file == "" {
 		return "", false
 	}
+	if file == "-" {
+		return a.fromStdin()
+	}
 	b, err := os.ReadFile(file)
 	if err != nil {
 		return "", false
 	}
 	return strings.TrimSpace(string(b)), true
+}
+
+// fromStdin is a secret that was piped in; stdin can be read once.
+func (a *App) fromStdin() (string, bool) {
+	if a.stdinSecret == nil {
+		b, err := io.ReadAll(io.LimitReader(a.in, 1<<20))
+		text := strings.TrimSpace(string(b))
+		if err != nil {
+			text = ""
+		}
+		a.stdinSecret = &text
+	}
+	return *a.stdinSecret, *a.stdinSecret != ""
 }

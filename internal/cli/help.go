@@ -227,7 +227,10 @@ Without a flag
   CI                       never ask
   GITHUB_ACTIONS           annotations, log groups, $GITHUB_OUTPUT, $GITHUB_STEP_SUMMARY
   DOCKER_HOST              which Docker Engine
-  HF_ENDPOINT              a mirror of Hugging Face
+  HF_ENDPOINT              a mirror of Hugging Face; CIVITAI_ENDPOINT one of Civitai
+  COMFYCTL_CACHE_DIR       where fetched files are kept (default: ~/.cache/comfyctl)
+  COMFYCTL_CACHE_MAX       how much they may take, such as 200GB
+  NAME, NAME_FILE          the value of the secret NAME, or a file that holds it; - is stdin
 `)
 	return b.String()
 }

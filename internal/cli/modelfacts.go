@@ -35,6 +35,9 @@ func (a *App) modelFacts(ctx context.Context, p *project, m validate.Model, cach
 	if err != nil {
 		return out, err
 	}
+	if err := a.holdCache(ctx); err != nil {
+		return out, err
+	}
 	c := source.New(store, sources)
 	ev := progress.Event{Step: "models", State: progress.Running, Item: m.Path}
 	w := source.Want{Path: m.Path, Sources: m.Sources, Dir: p.Dir, SHA256: m.SHA256, Auth: m.Auth, AllowPickle: m.AllowPickle,

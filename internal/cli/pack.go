@@ -184,6 +184,9 @@ func (a *App) packing(ctx context.Context, p *project, f packFlags, noCache bool
 // build makes the image of a project.
 func (a *App) build(ctx context.Context, p *project, f packFlags, noCache bool, on progress.Func, docker *share) (*pack.Built, error) {
 	on(progress.Event{Step: "check", State: progress.Done, Text: "no problems"})
+	if err := a.holdCache(ctx); err != nil {
+		return nil, err
+	}
 	r, o, err := a.packing(ctx, p, f, noCache, on, docker)
 	if err != nil {
 		return nil, err

@@ -66,6 +66,7 @@ func (a *App) execute(ctx context.Context, args []string) int {
 	root.SetArgs(args)
 	a.scan(args)
 	cmd, err := root.ExecuteContextC(ctx)
+	a.releaseCache()
 	if a.command == "" {
 		a.command = verb(cmd)
 	}

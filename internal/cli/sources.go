@@ -1,11 +1,10 @@
 package cli
 
 import (
-	"github.com/docker/go-units"
-
 	"github.com/comfyctl/comfyctl/internal/source"
 	"github.com/comfyctl/comfyctl/internal/source/oci"
 	"github.com/comfyctl/comfyctl/internal/source/s3"
+	"github.com/comfyctl/comfyctl/pkg/service"
 )
 
 // modelSources says how model files are fetched: with secrets by name, from the
@@ -25,9 +24,9 @@ func (a *App) cacheMax() (int64, error) {
 	if v == "" {
 		return 0, nil
 	}
-	n, err := units.FromHumanSize(v)
-	if err != nil || n <= 0 {
-		return 0, usageError("bad_environment", "COMFYCTL_CACHE_MAX is no size: "+v, "write it like 200GB")
+	n, err := service.ParseSize(v)
+	if err != nil {
+		return 0, usageError("bad_variable", "COMFYCTL_CACHE_MAX is "+v, err.Error())
 	}
 	return n, nil
 }

@@ -55,6 +55,9 @@ func (c *Client) remote(ctx context.Context, w Want, ref Ref, place Place, a Ask
 			return Got{}, err
 		}
 	}
+	if err := c.store.Name(b.SHA256, w.Path); err != nil {
+		return Got{}, err
+	}
 	return Got{File: c.store.Path(b.SHA256), SHA256: b.SHA256, Size: b.Size, Source: ref.Raw, Cached: b.Existed}, nil
 }
 

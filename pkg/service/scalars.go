@@ -71,6 +71,20 @@ func (d *Duration) parse(s string) error {
 	return nil
 }
 
+// ParseDuration reads a duration as a service file writes it, such as 30d.
+func ParseDuration(s string) (time.Duration, error) {
+	var d Duration
+	err := d.parse(s)
+	return d.Duration, err
+}
+
+// ParseSize reads a number of bytes as a service file writes it, such as 100GB.
+func ParseSize(s string) (int64, error) {
+	var z Size
+	err := z.parse(s)
+	return z.Bytes, err
+}
+
 var sizeForm = regexp.MustCompile(`^(\d+(?:\.\d+)?)\s*([kKMGT]i?)?B$`)
 
 func (z *Size) parse(s string) error {

@@ -128,7 +128,7 @@ func (f artifact) find(ctx context.Context, a source.Asker) (v1.Descriptor, v1.H
 // of the model, or because there is one only.
 func (f artifact) choose(layers []v1.Descriptor, a source.Asker) (v1.Descriptor, error) {
 	is := func(fits func(v1.Descriptor) bool) int { return slices.IndexFunc(layers, fits) }
-	at := -1
+	var at int
 	if f.file != "" {
 		at = is(func(d v1.Descriptor) bool { return d.Annotations[title] == f.file })
 	} else {

@@ -114,7 +114,7 @@ func (o object) Facts(ctx context.Context, a source.Asker) (*source.Facts, error
 		head, err = o.head(ctx, a)
 	}
 	if err != nil {
-		return nil, o.refused(err, a)
+		return nil, o.refused(err)
 	}
 	f := &source.Facts{Source: o.source(), Size: aws.ToInt64(head.ContentLength), ETag: aws.ToString(head.ETag)}
 	if v := aws.ToString(head.VersionId); v != "" && v != "null" {
@@ -162,14 +162,14 @@ func (o object) Target(ctx context.Context, a source.Asker) (fetch.Target, error
 	in := &s3.GetObjectInput{Bucket: &o.bucket, Key: &o.key, VersionId: o.versionID()}
 	req, err := s3.NewPresignClient(c).PresignGetObject(ctx, in, s3.WithPresignExpires(signedFor))
 	if err != nil {
-		return fetch.Target{}, o.refused(err, a)
+		return fetch.Target{}, o.refused(err)
 	}
 	h := req.SignedHeader.Clone()
 	h.Del("Host")
 	return fetch.Target{URL: req.URL, Header: h}, nil
 }
 
-func (o object) refused(err error, a source.Asker) error {
+func (o object) refused(err error) error {
 	var d *diag.Error
 	if errors.As(err, &d) {
 		return err
