@@ -16,6 +16,7 @@ import (
 	"github.com/comfyctl/comfyctl/internal/diag"
 	"github.com/comfyctl/comfyctl/internal/term"
 	"github.com/comfyctl/comfyctl/pkg/catalog"
+	"github.com/comfyctl/comfyctl/pkg/hardware"
 	"github.com/comfyctl/comfyctl/pkg/scaffold"
 	"github.com/comfyctl/comfyctl/pkg/service"
 )
@@ -189,11 +190,30 @@ func (a *App) initShow(org *origin, report scaffold.Report) {
 			con.Line(term.Warn, "nodes", n+" is no class of ComfyUI; name its pack under nodes:")
 		}
 	}
+	a.initEstimate(report)
 	for _, l := range report.Lost {
 		con.Line(term.Warn, "left out", l.What+": "+l.Why)
 	}
 	for _, t := range report.Todo {
 		con.Line(term.Warn, "todo", fmt.Sprintf("line %d: %s", t.Line, t.What))
+	}
+}
+
+// initEstimate tells which card is asked for; with -v, how that was reckoned.
+func (a *App) initEstimate(report scaffold.Report) {
+	con := a.console()
+	text := report.GPU
+	for _, l := range report.Estimate {
+		if l.Part == "need" {
+			text += " · " + l.Formula
+		}
+	}
+	con.Line(term.OK, "gpu", text)
+	if a.flags.Verbose == 0 {
+		return
+	}
+	for _, l := range report.Estimate {
+		con.Line(term.Idle, l.Part, strings.TrimSpace(fmt.Sprintf("%s = %s (%s) %s", hardware.GB(l.Bytes), l.Formula, l.Sure, l.Of)))
 	}
 }
 

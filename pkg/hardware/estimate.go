@@ -20,17 +20,20 @@ const (
 // String is one word.
 func (c Certainty) String() string { return [...]string{"given", "likely", "guess"}[c] }
 
+// MarshalText is String.
+func (c Certainty) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
 // Line is one figure of an estimate.
 type Line struct {
 	// Part is weights, sampling, decode, upscale, overhead, need, comfortable,
 	// floor, memory or disk; Of names the file, for weights.
-	Part string
-	Of   string
+	Part string `json:"part"`
+	Of   string `json:"of,omitempty"`
 	// Bytes of the figure.
-	Bytes int64
+	Bytes int64 `json:"bytes"`
 	// Formula is how it came about, as text.
-	Formula string
-	Sure    Certainty
+	Formula string    `json:"formula"`
+	Sure    Certainty `json:"sure"`
 }
 
 // Estimate is what a graph asks of a machine. ComfyUI loads the text encoders,

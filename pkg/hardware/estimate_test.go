@@ -128,6 +128,22 @@ func TestLines(t *testing.T) {
 	}
 }
 
+// Loaders of packs are told by their words.
+func TestStrange(t *testing.T) {
+	for in, want := range map[string]string{"UnetLoaderGGUF unet_name flux1-dev-Q4_K_S.gguf": "diffusion_models/flux1-dev-Q4_K_S.gguf", "CLIPLoaderGGUF clip_name t5.gguf": "text_encoders/t5.gguf",
+		"WanVideoLoraSelect lora a.safetensors": "loras/a.safetensors", "WanVideoVAELoader model_name v.safetensors": "vae/v.safetensors", "UltralyticsDetectorProvider model_name bbox\\face.pt": "others/bbox/face.pt",
+		"SaveThing filename_prefix x.safetensors": "", "CLIPTextEncode text a fox": "", "LoadImage image a.png": ""} {
+		f := strings.SplitN(in, " ", 3)
+		if got := strings.Join(strange(f[0], f[1], f[2]), ","); got != want {
+			t.Errorf("%s gives %q", in, got)
+		}
+	}
+	e := Of(parse(t, node(1, "UnetLoaderGGUF", `"unet_name":"flux1-dev-Q4_K_S.gguf"`), node(2, "SAMLoader", `"model_name":"sam.pth"`)), Options{})
+	if got := float64(e.Need) / 1e9; got < 7 || got > 9 || e.Sure != Guess {
+		t.Errorf("need %.1f GB = %s", got, e.Short())
+	}
+}
+
 func TestNothing(t *testing.T) {
 	e := Of(parse(t, node(1, "EmptyImage", `"width":64`)), Options{})
 	if e.Models || e.Need != 0 || e.Fit(0) != Comfortable || e.Disk == 0 {

@@ -35,7 +35,11 @@ func (p *parts) collect(g *workflow.Graph, o Options) {
 			if in.Link != nil || in.Kind != workflow.String || in.Text == "" {
 				continue
 			}
-			for _, f := range catalog.ModelFiles(n.Class, in.Name, in.Text) {
+			named := catalog.ModelFiles(n.Class, in.Name, in.Text)
+			if _, known := catalog.LoaderFolder(n.Class, in.Name); !known {
+				named = strange(n.Class, in.Name, in.Text)
+			}
+			for _, f := range named {
 				files = append(files, f)
 				if d := n.Input("weight_dtype"); d != nil && strings.HasPrefix(d.Text, "fp8") {
 					half[f] = true
@@ -58,6 +62,40 @@ func (p *parts) collect(g *workflow.Graph, o Options) {
 	} else {
 		p.encoders += p.inFile
 	}
+}
+
+// roles are how packs name what a loader loads; the first that is found counts.
+var roles = []struct{ word, folder string }{
+	{"lora", "loras"}, {"vae", "vae"}, {"controlnet", "controlnet"}, {"control_net", "controlnet"}, {"ipadapter", "ipadapter"},
+	{"clip_vision", "clip_vision"}, {"clipvision", "clip_vision"}, {"upscale", "upscale_models"}, {"t5", "text_encoders"}, {"textencod", "text_encoders"},
+	{"text_encod", "text_encoders"}, {"clip", "text_encoders"}, {"ckpt", "checkpoints"}, {"checkpoint", "checkpoints"}, {"unet", "diffusion_models"},
+	{"diffusion", "diffusion_models"}, {"videomodel", "diffusion_models"}, {"dit", "diffusion_models"},
+}
+
+// strange guesses what a loader of a pack loads, by its words: any value that
+// is the name of a weights file counts.
+func strange(class, input, value string) []string {
+	value = strings.ReplaceAll(value, `\`, "/")
+	if !WeightsFile(value) || strings.Contains(input, "prefix") || strings.Contains(input, "output") || strings.ContainsAny(value, "\n") {
+		return nil
+	}
+	words := strings.ToLower(class + " " + input)
+	for _, r := range roles {
+		if strings.Contains(words, r.word) {
+			return []string{r.folder + "/" + value}
+		}
+	}
+	return []string{"others/" + value}
+}
+
+// WeightsFile reports whether a name is that of a file of weights, by its end.
+func WeightsFile(name string) bool {
+	for _, ext := range []string{".safetensors", ".gguf", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".onnx"} {
+		if strings.HasSuffix(strings.ToLower(name), ext) {
+			return true
+		}
+	}
+	return false
 }
 
 // weigh tells how much of the card a file takes once loaded.

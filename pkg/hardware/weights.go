@@ -98,8 +98,11 @@ func guessed(file string, pixels float64) weights {
 	if params == 0 || small[folder] {
 		sure = Guess
 		params, why = folderParams[folder], "usual in "+folder
-		if folder == "checkpoints" || params == 0 && folder != "configs" {
+		switch {
+		case folder == "checkpoints":
 			params, why = byPixels(pixels)
+		case params == 0:
+			params, why = 0.15, "nothing is known of it"
 		}
 	}
 	n, text := 16.0, "16 bits"

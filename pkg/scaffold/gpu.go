@@ -6,6 +6,7 @@ import "github.com/comfyctl/comfyctl/pkg/hardware"
 // time, and how that was reckoned.
 func (w *writer) gpu() {
 	e := hardware.Of(w.g, hardware.Options{SizeOf: w.sizeOf})
+	w.report.Estimate = e.Lines
 	gpu, why := "none", "the graph loads no model"
 	switch {
 	case e.Models:

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/comfyctl/comfyctl/pkg/catalog"
+	"github.com/comfyctl/comfyctl/pkg/hardware"
 	"github.com/comfyctl/comfyctl/pkg/scaffold/from"
 	"github.com/comfyctl/comfyctl/pkg/workflow"
 )
@@ -36,6 +37,7 @@ func (w *writer) models() {
 	w.report.Models = w.needed()
 	if len(w.report.Models) == 0 && !slices.ContainsFunc(w.from.Models, w.wanted) {
 		w.spare()
+		w.unplaced()
 		return
 	}
 	w.line("")
@@ -56,6 +58,36 @@ func (w *writer) models() {
 		}
 	}
 	w.spare()
+	w.unplaced()
+}
+
+// unplaced shows the files that nodes of packs name: their folders are not
+// known here.
+func (w *writer) unplaced() {
+	var lines []string
+	for _, n := range w.g.Nodes {
+		if !slices.Contains(w.report.Nodes, n.Class) {
+			continue
+		}
+		for _, in := range n.Inputs {
+			base := path.Base(strings.ReplaceAll(in.Text, `\`, "/"))
+			if in.Kind != workflow.String || strings.Contains(in.Name, "prefix") || !hardware.WeightsFile(in.Text) ||
+				slices.ContainsFunc(w.report.Models, func(have string) bool { return path.Base(have) == base }) {
+				continue
+			}
+			if l := oneLine(fmt.Sprintf("#   %s   (%s of node %s, %s)", in.Text, in.Name, n.ID, n.Class)); !slices.Contains(lines, l) {
+				lines = append(lines, l)
+			}
+		}
+	}
+	if len(lines) == 0 {
+		return
+	}
+	w.line("# Nodes of packs name these files; list each under `models:` with its folder and source:")
+	for _, l := range lines {
+		w.line("%s", l)
+	}
+	w.todo("folder and source of " + count(len(lines), "file") + " that nodes of packs name")
 }
 
 func (w *writer) model(p string, m from.Model) {

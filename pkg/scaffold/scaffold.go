@@ -12,6 +12,7 @@ import (
 
 	"github.com/comfyctl/comfyctl/pkg/catalog"
 	"github.com/comfyctl/comfyctl/pkg/contract"
+	"github.com/comfyctl/comfyctl/pkg/hardware"
 	"github.com/comfyctl/comfyctl/pkg/scaffold/from"
 	"github.com/comfyctl/comfyctl/pkg/workflow"
 )
@@ -47,8 +48,10 @@ type Report struct {
 	Models []string `json:"models"`
 	Nodes  []string `json:"nodes"` // classes that no built-in catalog knows
 	GPU    string   `json:"gpu"`
-	Packs  []string `json:"packs,omitempty"` // carried over
-	Todo   []Todo   `json:"todo"`
+	// Estimate is how GPU was reckoned, every figure with its formula.
+	Estimate []hardware.Line `json:"estimate"`
+	Packs    []string        `json:"packs,omitempty"` // carried over
+	Todo     []Todo          `json:"todo"`
 	// From is what the service was made from; Lost could not be carried over.
 	From string      `json:"from,omitempty"`
 	Lost []from.Lost `json:"lost,omitempty"`
