@@ -10,6 +10,9 @@
 #   E2E_BASE=IMAGE             another base image, with Python and its packages
 #   E2E_CHECKPOINT=FILE        another Stable Diffusion 1.5 checkpoint
 #   E2E_CHECKPOINT_SCRIPT=FILE what writes one with random weights
+#   COMFYCTL_NODE_MAP=FILE     the map that node packs are found by, for TestPacks;
+#   COMFYCTL_NODE_STATS=FILE   and the popularity that orders suggestions
+#   E2E_MIRRORS=DIR            where OWNER+NAME/repo stands in for github.com/OWNER/NAME
 #   E2E_RUN=PATTERN            only these tests
 set -euo pipefail
 cd "$(dirname "$0")/.."

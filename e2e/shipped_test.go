@@ -96,3 +96,10 @@ func docker(t *testing.T, args ...string) string {
 
 // dockerQuietly cleans up, where nothing may be there.
 func dockerQuietly(args ...string) { _ = exec.Command("docker", args...).Run() }
+
+// dockerTry is for what may fail.
+func dockerTry(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	b, err := exec.CommandContext(t.Context(), "docker", args...).Output()
+	return "\n" + strings.TrimSpace(string(b)), err
+}

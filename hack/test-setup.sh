@@ -17,6 +17,7 @@ need node nodejs
 need npm npm
 need curl curl
 need python3 python3
+need pip python3-pip
 need docker-compose docker-compose
 need dot graphviz
 
@@ -31,6 +32,9 @@ if ((${#packages[@]})); then
   apt-get update -qq
   apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 fi
+
+# uv, which resolves Python packages.
+command -v uv >/dev/null 2>&1 || python3 -m pip install --quiet --break-system-packages uv==0.13.9 || echo "missing: uv; pip install uv" >&2
 
 # A real S3 server, for the tests of s3:// (a minute to build the first time).
 [[ -x bin/tools/versitygw ]] || GOBIN="$PWD/bin/tools" go install github.com/versity/versitygw/cmd/versitygw@v1.8.0

@@ -91,7 +91,7 @@ func (r *reader) include(file string, depth int) error {
 			joined += head + " "
 			continue
 		}
-		line, joined = strings.TrimSpace(comment.ReplaceAllString(joined+line, "")), ""
+		line, joined = strings.Join(strings.Fields(comment.ReplaceAllString(joined+line, "")), " "), ""
 		if line == "" {
 			continue
 		}

@@ -120,8 +120,8 @@ func repository(name, line string) (Requirement, string) {
 		name = Normal(nameForm.FindString(q.Get("egg")))
 	}
 	if name == "" {
-		base := strings.TrimSuffix(path.Base(strings.SplitN(address, "@", 2)[0]), ".git")
-		name = Normal(nameForm.FindString(base))
+		base, _, _ := strings.Cut(path.Base(address), "@")
+		name = Normal(nameForm.FindString(strings.TrimSuffix(base, ".git")))
 	}
 	return Requirement{Name: name, Line: ""}, "a repository, which has no file to pin by hash"
 }

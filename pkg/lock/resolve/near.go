@@ -12,21 +12,14 @@ import (
 const maxNear = 3
 
 // near finds known classes that somebody who wrote class may have meant.
-func (in Input) near(class string) []string {
-	if in.Map == nil {
+func (m *Map) near(class string) []string {
+	if m == nil {
 		return nil
 	}
-	names := sortedKeys(in.Map.byClass)
-	want := bare(class)
-	var list []string
-	for _, n := range names {
-		if bare(n) == want {
-			list = append(list, n)
-		}
-	}
+	list := m.bare[bare(class)]
 	if len(list) == 0 {
-		if best := diag.Suggest(class, names); best != "" {
-			list = append(list, best)
+		if best := diag.Suggest(class, sortedKeys(m.byClass)); best != "" {
+			list = []string{best}
 		}
 	}
 	return list[:min(len(list), maxNear)]

@@ -16,6 +16,12 @@ type Map struct {
 	packs   []*mapPack
 	byKey   map[string]*mapPack
 	byClass map[string][]*mapPack
+	// marked are those with an anchored pattern, owners those that a class is
+	// preempted by.
+	marked []*mapPack
+	owners map[string][]*mapPack
+	// bare are class names by what is left of them without marks.
+	bare map[string][]string
 	// Notes say what in the data could not be used.
 	Notes []string
 }
@@ -49,11 +55,14 @@ func ParseMap(b []byte) (*Map, error) {
 	if err := json.Unmarshal(b, &raw); err != nil {
 		return nil, fmt.Errorf("reading the map of node packs: %w", err)
 	}
-	m := &Map{byKey: map[string]*mapPack{}, byClass: map[string][]*mapPack{}}
+	m := &Map{byKey: map[string]*mapPack{}, byClass: map[string][]*mapPack{}, owners: map[string][]*mapPack{}, bare: map[string][]string{}}
 	for _, repo := range sortedKeys(raw) {
 		if err := m.add(repo, raw[repo]); err != nil {
 			m.Notes = append(m.Notes, fmt.Sprintf("the map's entry %s is left out: %v", repo, err))
 		}
+	}
+	for _, class := range sortedKeys(m.byClass) {
+		m.bare[bare(class)] = append(m.bare[bare(class)], class)
 	}
 	if len(m.packs) == 0 && len(raw) > 0 {
 		return nil, fmt.Errorf("reading the map of node packs: none of its %d entries can be read", len(raw))
@@ -92,7 +101,10 @@ func (m *Map) add(repo string, raw json.RawMessage) error {
 		}
 	}
 	for _, c := range meta.Preempts {
-		p.preempts[c] = true
+		if !p.preempts[c] {
+			p.preempts[c] = true
+			m.owners[c] = append(m.owners[c], p)
+		}
 	}
 	if meta.Pattern == "" {
 		return nil
@@ -102,7 +114,9 @@ func (m *Map) add(repo string, raw json.RawMessage) error {
 		m.Notes = append(m.Notes, fmt.Sprintf("the pattern %q of %s is not used: %v", meta.Pattern, repo, err))
 		return nil
 	}
-	p.pattern = re
+	if p.pattern, p.anchored, p.signed = re, false, false; !slices.Contains(m.marked, p) {
+		m.marked = append(m.marked, p)
+	}
 	p.anchored, p.signed = reading(meta.Pattern, key)
 	return nil
 }
@@ -190,15 +204,17 @@ func (m *Map) claims(class string) (list []claim, core bool) {
 	if m == nil {
 		return nil, false
 	}
-	for _, p := range m.packs {
+	seen := map[*mapPack]bool{}
+	for _, p := range slices.Concat(m.byClass[class], m.owners[class], m.marked) {
 		c := claim{pack: p, exact: p.classes[class], preempts: p.preempts[class], pattern: p.anchored && p.pattern.MatchString(class)}
 		switch {
-		case !c.exact && !c.preempts && !c.pattern:
+		case seen[p] || !c.exact && !c.preempts && !c.pattern:
 		case isCore(p.Key):
 			core = true
 		default:
 			list = append(list, c)
 		}
+		seen[p] = true
 	}
 	return list, core
 }

@@ -143,7 +143,7 @@ func Resolve(in Input) Result {
 			continue
 		}
 		if len(q.Candidates) == 0 && !q.Core {
-			q.Near = in.near(q.Class)
+			q.Near = in.Map.near(q.Class)
 		}
 		r.Questions = append(r.Questions, q)
 	}
