@@ -222,7 +222,7 @@ func (s *scanner) object(v *Value) {
 			s.pos++
 			return
 		}
-		if !s.key(v, open) {
+		if !s.key(open) {
 			return
 		}
 		s.space()
@@ -239,7 +239,7 @@ func (s *scanner) object(v *Value) {
 }
 
 // key reads one `"name": value` of an object.
-func (s *scanner) key(v *Value, open int) bool {
+func (s *scanner) key(open int) bool {
 	start := s.pos
 	switch c := s.peek(); {
 	case s.pos >= len(s.src):

@@ -77,7 +77,8 @@ func (l *loader) gated(at string, m Model) {
 		return
 	}
 	for _, s := range m.Sources {
-		if repo, gated := gatedRepo(s); !gated && !(l.lockedModel(m.Path).Gated && repo != "") {
+		repo, gated := gatedRepo(s)
+		if open := repo == "" || !l.lockedModel(m.Path).Gated; open && !gated {
 			return // one mirror that anyone can read is enough
 		}
 	}

@@ -243,6 +243,9 @@ func jsonNumber(raw json.RawMessage) (*big.Float, bool) {
 		}
 		return newFloat().SetFloat64(f), true
 	default:
+		if n, err := strconv.ParseInt(s, 10, 64); err == nil { // nearly all are
+			return newFloat().SetInt64(n), true
+		}
 		f, ok := newFloat().SetString(s)
 		return f, ok
 	}
