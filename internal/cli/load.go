@@ -33,23 +33,9 @@ func (p *project) abs(name string) string {
 // check reads a service file and applies every rule. Findings name files as
 // people see them from the folder acted in.
 func (a *App) check(ctx context.Context, file string, o validate.Options) (*project, []diag.Diagnostic, error) {
-	dir, o, err := a.checkOptions(file, o)
+	dir, o, l, err := a.checkOptions(file, o)
 	if err != nil {
 		return nil, nil, err
-	}
-	l, err := lock.Read(filepath.Dir(file))
-	if err != nil {
-		return nil, nil, err
-	}
-	switch {
-	case l != nil:
-		facts := l.Facts()
-		if o.Lock == nil {
-			facts.Inputs = nil // whether it is out of date is another question
-		}
-		o.Lock = facts
-	case o.Lock != nil:
-		o.Lock = &validate.Locked{File: lock.FileName, Missing: true}
 	}
 	plan, list, err := validate.Load(ctx, o)
 	if err != nil {
@@ -88,12 +74,28 @@ func staleLock(message string, changes []lock.Change) error {
 	return e
 }
 
-// checkOptions fills in what every check of a service file shares, and gives
-// the folder that findings name files from.
-func (a *App) checkOptions(file string, o validate.Options) (string, validate.Options, error) {
+// checkOptions fills in what every check of a service file shares: the folder
+// that findings name files from, the environment, and the lock beside it.
+func (a *App) checkOptions(file string, o validate.Options) (string, validate.Options, *lock.Lock, error) {
 	dir, err := a.dir()
+	if err != nil {
+		return "", o, nil, err
+	}
 	o.Dir, o.File, o.Env, o.Lookup, o.CI, o.Version = dir, a.shown(file), a.flags.Env, a.lookup, a.ci(), buildInfo().Version
-	return dir, o, err
+	l, err := lock.Read(filepath.Dir(file))
+	switch {
+	case err != nil:
+		return "", o, nil, err
+	case l != nil:
+		facts := l.Facts()
+		if o.Lock == nil {
+			facts.Inputs = nil // whether it is out of date is another question
+		}
+		o.Lock = facts
+	case o.Lock != nil:
+		o.Lock = &validate.Locked{File: lock.FileName, Missing: true}
+	}
+	return dir, o, l, nil
 }
 
 // load reads the service at hand and stops at errors, after showing them.

@@ -73,7 +73,7 @@ func servicesBelow(dir string) ([]string, error) {
 // fix makes the safe edits to a service and its graphs, and says what it
 // changed.
 func (a *App) fix(ctx context.Context, file string, o validate.Options, wanted func(diag.Diagnostic) bool) (int, error) {
-	dir, o, err := a.checkOptions(file, o)
+	dir, o, _, err := a.checkOptions(file, o)
 	if err != nil {
 		return 0, err
 	}
