@@ -12,3 +12,5 @@ if [[ -x bench/pack.sh ]]; then
   echo "== pack beside docker build and sha256sum"
   bench/pack.sh
 fi
+echo "== validate as a command"
+bench/validate.sh

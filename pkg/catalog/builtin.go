@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // data holds one file for each release: a line for each class, the name and
@@ -49,16 +50,37 @@ func Newest() string {
 
 // For returns the built-in classes of a release, written with or without the
 // v. Another release gives the nearest one, anything else (a branch, a commit)
-// the newest, both with Exact false. Empty means the newest.
+// the newest, both with Exact false. Empty means the newest. One catalog serves
+// all who ask for it: reading a release, and decoding its classes, takes longer
+// than checking a graph.
 func For(version string) (*Catalog, error) {
 	pick, exact := nearest(version, Versions())
+	kept.Lock()
+	defer kept.Unlock()
+	key := release{pick, exact}
+	if c := kept.catalogs[key]; c != nil {
+		return c, nil
+	}
 	c, err := load(pick)
 	if err != nil {
 		return nil, err
 	}
 	c.Exact = exact
+	kept.catalogs[key] = c
 	return c, nil
 }
+
+type release struct {
+	version string
+	exact   bool
+}
+
+// kept are the catalogs that were read so far; nothing of them changes but
+// which of their classes are decoded.
+var kept = struct {
+	sync.Mutex
+	catalogs map[release]*Catalog
+}{catalogs: map[release]*Catalog{}}
 
 func nearest(version string, have []string) (string, bool) {
 	newest := have[len(have)-1]

@@ -325,9 +325,9 @@ func FuzzParseObjectInfo(f *testing.F) {
 	})
 }
 
-func BenchmarkFor(b *testing.B) {
+func BenchmarkLoad(b *testing.B) {
 	for b.Loop() {
-		if _, err := For("v0.30.2"); err != nil {
+		if _, err := load("v0.30.2"); err != nil {
 			b.Fatal(err)
 		}
 	}
