@@ -24,7 +24,7 @@ func (x *resolver) inferred(r ref) []contract.Input {
 		}
 		lines += "\n  " + in.Name + ": " + text
 	}
-	d := diag.Diagnostic{Code: "CY110", Severity: diag.SeverityNote, Message: plural(len(list), "input is", "inputs are") + " inferred from " + r.w.File,
+	d := diag.Diagnostic{Code: "CY110", Severity: diag.SeverityNote, Message: plural(len(list), "input is", "inputs are") + " inferred from `" + r.w.File + "`",
 		Help: "write them down to fix the API:\n" + lines}
 	if len(list) == 0 {
 		list = []contract.Input{}

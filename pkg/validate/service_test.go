@@ -111,9 +111,9 @@ func TestServiceFindings(t *testing.T) {
 			"CM004 warning comfyctl.yaml:8:11 model `loras/a.pt` is in a pickle format"}},
 		{"another release", strings.Replace(in("p: 6.text"), "v0.3.64", "v0.3.70", 1), []string{
 			"CW101 note comfyctl.yaml:3:10 node classes of ComfyUI v0.3.70 are not built in; checked against v0.3.64"}},
-		{"inferred", start, []string{"CY110 note comfyctl.yaml:2:1 8 inputs are inferred from w.json"}},
+		{"inferred", start, []string{"CY110 note comfyctl.yaml:2:1 8 inputs are inferred from `w.json`"}},
 		{"checks", strings.Replace(start, "sd15.safetensors,", "sd15.safetensors, load: bake,", 1) + "checks: { CY110: off, CX999: off }\n", []string{"CY007 error comfyctl.yaml:5:23 there is no rule `CX999`"}},
-		{"raised", start + "checks: { CY110: error }\n", []string{"CY110 error comfyctl.yaml:2:1 8 inputs are inferred from w.json"}},
+		{"raised", start + "checks: { CY110: error }\n", []string{"CY110 error comfyctl.yaml:2:1 8 inputs are inferred from `w.json`"}},
 		{"ignores", in("steps: { to: 3.steps, max: 20000 } # comfyctl: ignore CY106 - trusted\n  p: 6.text # comfyctl: ignore CM004"), []string{
 			"CY012 warning comfyctl.yaml:7:13 this ignore silences nothing"}},
 	} {
