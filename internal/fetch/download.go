@@ -58,7 +58,7 @@ type state struct {
 func newDownload(c *Client, r Request, part *cas.Part) *download {
 	d := &download{c: c, r: r, part: part, wake: make(chan struct{}, 1)}
 	d.connect()
-	if !part.State(&d.state) || d.state.Size <= 0 || r.Size > 0 && r.Size != d.state.Size || r.SHA256 == "" && (d.state.Source != r.source() || d.validator() == "") {
+	if !part.State(&d.state) || d.state.Size <= 0 || r.Size > 0 && r.Size != d.state.Size || r.SHA256 == "" && (d.state.Source != r.source() || d.state.validator() == "") {
 		d.state = state{Size: -1}
 	}
 	d.state.Done = d.state.Done.sane(d.state.Size)
@@ -126,11 +126,18 @@ func (d *download) size() int64 {
 }
 
 // validator is what If-Range compares: a strong ETag, else the time.
-func (d *download) validator() string {
-	if e := d.state.ETag; e != "" && e[0] == '"' {
-		return e
+func (s state) validator() string {
+	if s.ETag != "" && s.ETag[0] == '"' {
+		return s.ETag
 	}
-	return d.state.Modified
+	return s.Modified
+}
+
+// known is the state at this moment, but for the list of what is done.
+func (d *download) known() state {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return state{Size: d.state.Size, ETag: d.state.ETag, Modified: d.state.Modified}
 }
 
 // run fetches until the file is whole, checked and in its place.

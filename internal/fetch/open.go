@@ -181,7 +181,7 @@ func (d *download) headers(h http.Header, s *span) {
 	h.Set("Range", fmt.Sprintf("bytes=%d-%d", s[0], s[1]-1))
 	// Where the hash is known it decides in the end, whichever mirror sends the
 	// bytes and whatever it calls them.
-	if v := d.validator(); s[0] > 0 && v != "" && d.r.SHA256 == "" {
+	if v := d.known().validator(); s[0] > 0 && v != "" && d.r.SHA256 == "" {
 		h.Set("If-Range", v)
 	}
 }

@@ -122,7 +122,7 @@ func (d *download) accept(a *answer) error {
 		s.ETag, s.Modified = a.etag, a.modified
 	}
 	d.whole = a.whole
-	if !a.whole && d.r.SHA256 == "" && d.validator() == "" {
+	if !a.whole && d.r.SHA256 == "" && s.validator() == "" {
 		// Ranges without any mark could be of different versions.
 		d.whole = true
 		s.Size = -1
