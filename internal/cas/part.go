@@ -66,6 +66,9 @@ func (p *Part) WriteAt(b []byte, off int64) (int, error) { return p.file.WriteAt
 // ReadAt reads bytes that were written.
 func (p *Part) ReadAt(b []byte, off int64) (int, error) { return p.file.ReadAt(b, off) }
 
+// Truncate cuts off what lies behind size.
+func (p *Part) Truncate(size int64) error { return p.file.Truncate(size) }
+
 // State reads what Save recorded into v; false means nothing usable.
 func (p *Part) State(v any) bool {
 	b, err := os.ReadFile(p.path + ".json")

@@ -60,6 +60,8 @@ func newDownload(c *Client, r Request, part *cas.Part) *download {
 	d.connect()
 	if !part.State(&d.state) || d.state.Size <= 0 || r.Size > 0 && r.Size != d.state.Size || r.SHA256 == "" && (d.state.Source != r.source() || d.state.validator() == "") {
 		d.state = state{Size: -1}
+		// Bytes that nothing is known of only take room.
+		_ = part.Reset()
 	}
 	d.state.Done = d.state.Done.sane(d.state.Size)
 	d.mixed = len(d.state.Done) > 0
@@ -94,22 +96,42 @@ func (c *Client) connections() int {
 
 // close leaves what arrived for the next time.
 func (d *download) close() {
-	d.save()
+	if err := d.save(); isFull(err) {
+		d.shorten()
+	}
 	if d.own != nil {
 		d.own.CloseIdleConnections()
 	}
 }
 
 // save records what arrived, if the next run can use it.
-func (d *download) save() {
+func (d *download) save() error {
 	d.mu.Lock()
 	s := d.state
 	s.Done = append(spans{}, s.Done...)
 	useful := d.part != nil && !d.whole && len(s.Done) > 0 && s.Size > 0
 	d.mu.Unlock()
-	if useful {
-		// Without it the next run fetches more than it must, nothing else.
-		_ = d.part.Save(s)
+	if !useful {
+		return nil
+	}
+	return d.part.Save(s)
+}
+
+// giveUp is how much is dropped on a full disk so that the rest can be recorded.
+const giveUp = 64 << 10
+
+// shorten makes room for the record of what arrived, on a disk that is full.
+func (d *download) shorten() {
+	d.mu.Lock()
+	end := int64(0)
+	if n := len(d.state.Done); n > 0 {
+		end = max(d.state.Done[n-1][1]-giveUp, 0)
+	}
+	d.state.Done = d.state.Done.cut(end)
+	d.mu.Unlock()
+	if d.part.Truncate(end) == nil {
+		// Without a record the next run begins anew, nothing else.
+		_ = d.save()
 	}
 }
 
@@ -255,7 +277,7 @@ func (d *download) journal(ctx context.Context, filled <-chan struct{}) {
 	for {
 		select {
 		case <-t.C:
-			d.save()
+			_ = d.save() // the write of the bytes themselves will tell
 		case <-filled:
 			return
 		case <-ctx.Done():

@@ -190,6 +190,20 @@ func small(t *testing.T) *Client {
 	return c
 }
 
+// begin counts requests from 0, under a new plan.
+func (o *origin) begin(plan func(n int, r *http.Request) fault) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.requests, o.plan = 0, plan
+	o.sent.Store(0)
+}
+
+func (o *origin) asked() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.requests
+}
+
 func (o *origin) start(t *testing.T) string {
 	t.Helper()
 	o.quit = make(chan struct{})

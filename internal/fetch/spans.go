@@ -60,6 +60,15 @@ func (s spans) gaps(size, piece int64) []span {
 	return out
 }
 
+// cut leaves out what lies behind end.
+func (s spans) cut(end int64) spans {
+	var out spans
+	for _, a := range s {
+		out = out.add(a[0], min(a[1], end))
+	}
+	return out
+}
+
 // sane drops what cannot be true of a file of size bytes.
 func (s spans) sane(size int64) spans {
 	var out spans

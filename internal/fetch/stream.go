@@ -370,10 +370,12 @@ func (d *download) gate(ctx context.Context) error {
 	return sleep(ctx, wait)
 }
 
+func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+
 // full explains a disk without room.
 func full(err error, d *download) error {
 	var path *os.PathError
-	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) || !errors.As(err, &path) {
+	if !isFull(err) || !errors.As(err, &path) {
 		return err
 	}
 	d.mu.Lock()
