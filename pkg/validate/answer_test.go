@@ -93,8 +93,6 @@ type forecast struct {
 	ours []diag.Diagnostic
 	// seen has every finding with a foreseen error.
 	seen []diag.Diagnostic
-	// broken is set where ComfyUI answers 500.
-	broken bool
 }
 
 // foresee makes the forecast of a graph from the findings about it.

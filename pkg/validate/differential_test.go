@@ -272,6 +272,8 @@ func mutants(graphs map[string]document, cat *catalog.Catalog, seed uint64, n in
 }
 
 // everyClass is one prompt for each class of the catalog.
+//
+//nolint:unused // the build that has a real ComfyUI uses it
 func everyClass(cat *catalog.Catalog, seed uint64) map[string]document {
 	graphs := map[string]document{}
 	for i, name := range cat.Names() {

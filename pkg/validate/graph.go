@@ -322,6 +322,7 @@ func (c *checker) since(major, minor int) bool {
 	return c.release[0] > major || c.release[0] == major && c.release[1] >= minor
 }
 
+//nolint:unparam // a release has two numbers, and major 1 may come
 func (c *checker) atLeast(major, minor int, then, otherwise string) string {
 	if c.since(major, minor) {
 		return then
