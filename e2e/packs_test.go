@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,6 +22,9 @@ import (
 var packClasses = []string{
 	"UnetLoaderGGUF", "INTConstant", "IPAdapterModelLoader", "VHS_VideoCombine", "MathExpression|pysssss", "Seed (rgthree)", "CR Aspect Ratio", "ADE_LoadAnimateDiffModel",
 }
+
+// needsGPU are classes whose imports fail without Triton, which is not for CPUs.
+var needsGPU = map[string]bool{"PatchTritonVAE": true}
 
 // TestPacks locks real node packs, builds their environment without a network,
 // and asks the ComfyUI in the image, without a network too, for its classes.
@@ -53,13 +57,18 @@ func TestPacks(t *testing.T) {
 			continue // the map lists the names of its Python classes, none of which is a node
 		}
 		names, _ := promises.Classes(n.URL)
+		dead := 0
 		for _, c := range names {
-			if modules[c] != "custom_nodes."+n.Dir {
+			switch {
+			case modules[c] == "custom_nodes."+n.Dir || needsGPU[c]:
+			case !slices.Contains(n.Defines, c):
+				dead++ // the map took it from a comment, or from an older commit
+			default:
 				t.Errorf("%s: the map promises %q, which is from %q", n.Dir, c, modules[c])
 				missing++
 			}
 		}
-		t.Logf("%s: %d classes promised by the map, %d read from its source", n.Dir, len(names), len(n.Defines))
+		t.Logf("%s: %d classes promised by the map, %d read from its source, %d of the map's are in no mapping of the source", n.Dir, len(names), len(n.Defines), dead)
 	}
 	t.Logf("%d packs, %d Python packages, %d promises broken", len(l.Nodes), len(l.Wheels), missing)
 }
@@ -133,11 +142,13 @@ func objectInfo(t *testing.T, image string) map[string]string {
 	t.Helper()
 	const name = "comfyctl-e2e-packs"
 	dockerQuietly("rm", "-f", "-v", name)
-	docker(t, "run", "-d", "--name", name, "--network", "none", "--entrypoint", "/opt/python/bin/python3", image,
-		"-B", "/opt/comfy/main.py", "--cpu", "--listen", "127.0.0.1", "--port", "8188", "--database-url", "sqlite:///:memory:")
+	docker(t, "run", "-d", "--name", name, "--network", "none", "--entrypoint", "sh", image, "-c",
+		// Some classes list the output folder, which the runner makes in a service.
+		"mkdir -p /opt/comfy/output /opt/comfy/input && exec /opt/python/bin/python3 -B /opt/comfy/main.py --cpu --listen 127.0.0.1 --port 8188 --database-url sqlite:///:memory:")
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Log(docker(t, "logs", "--tail", "80", name))
+			b, _ := exec.Command("docker", "logs", "--tail", "80", name).CombinedOutput()
+			t.Logf("%s", b)
 		}
 		dockerQuietly("rm", "-f", "-v", name)
 	})

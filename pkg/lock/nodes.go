@@ -244,6 +244,9 @@ func (m *maker) scripts(n *Node, dir, install string) error {
 		n.Prestart = &Script{s.SHA256, "run", s.Effects}
 	}
 	n.ForComfyUI = packs.RequiresComfyUI(dir)
+	if have := cmp.Or(m.lock.ComfyUI.Ref, m.plan.Service.ComfyUI.Version, m.plan.Core.Version); !packs.Satisfies(have, n.ForComfyUI) {
+		m.warn("nodes", n.Dir, "it asks for ComfyUI "+n.ForComfyUI+", the service has "+have+"; classes may be missing")
+	}
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -112,4 +113,68 @@ func RequiresComfyUI(dir string) string {
 		return string(m[1])
 	}
 	return ""
+}
+
+var specifier = regexp.MustCompile(`^\s*(>=|<=|==|!=|~=|>|<)\s*v?([0-9]+(?:\.[0-9]+)*)\s*$`)
+
+// Satisfies reports whether a release of ComfyUI, such as v0.3.64, is one that a
+// pack asks for, such as >=0.3.60,<1. What cannot be read counts as satisfied.
+func Satisfies(release, wanted string) bool {
+	have, ok := numbers(release)
+	if !ok {
+		return true
+	}
+	for part := range strings.SplitSeq(wanted, ",") {
+		m := specifier.FindStringSubmatch(part)
+		if m == nil {
+			continue
+		}
+		want, ok := numbers(m[2])
+		if !ok {
+			continue
+		}
+		order := slices.Compare(padded(have, len(want)), padded(want, len(have)))
+		good := true
+		switch m[1] {
+		case ">=":
+			good = order >= 0
+		case "~=":
+			good = order >= 0 && len(want) > 1 && slices.Equal(padded(have, len(want))[:len(want)-1], want[:len(want)-1])
+		case "<=":
+			good = order <= 0
+		case "==":
+			good = order == 0
+		case "!=":
+			good = order != 0
+		case ">":
+			good = order > 0
+		case "<":
+			good = order < 0
+		}
+		if !good {
+			return false
+		}
+	}
+	return true
+}
+
+func numbers(version string) ([]int, bool) {
+	var list []int
+	for part := range strings.SplitSeq(strings.TrimPrefix(version, "v"), ".") {
+		n, err := strconv.Atoi(part)
+		if err != nil {
+			return nil, false
+		}
+		list = append(list, n)
+	}
+	return list, true
+}
+
+// padded makes 1.2 and 1.2.0 equal.
+func padded(list []int, n int) []int {
+	out := slices.Clone(list)
+	for len(out) < n {
+		out = append(out, 0)
+	}
+	return out
 }

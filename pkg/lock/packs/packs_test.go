@@ -47,6 +47,7 @@ NODE_CLASS_MAPPINGS.update({"Updated": Updated})
 		"more.py":          "IMPACT_CLASS_MAPPINGS: dict[str, type] = {'Typed': X}\nNODE_CONFIG = {'Configured': {'class': C}}\nNODE_CLASS_MAPPINGS |= {'Joined': J}",
 		"v3.py":            "schema = io.Schema(node_id=\"V3 Node\", display_name='x')",
 		"dynamic.py":       "name = f\"Dyn {x}\"\nget('Just Mentioned')",
+		"old.py":           "'''\nNODE_CLASS_MAPPINGS = {\n    'In A Text': X,\n}\n'''\n# NODE_CLASS_MAPPINGS = {'In A Comment': X}\n",
 		"broken.py":        "NODE_CLASS_MAPPINGS = {'Unclosed': ",
 		"node_list.json":   `{"Listed": "it makes things"}`,
 		"__pycache__/x.py": "NODE_CLASS_MAPPINGS = {'Cached': 1}",
@@ -209,6 +210,21 @@ func TestKeepComfyUI(t *testing.T) {
 		name, dir := strings.CutSuffix(path, "/")
 		if KeepComfyUI(name, dir) != want {
 			t.Errorf("KeepComfyUI(%q) = %v", path, !want)
+		}
+	}
+}
+
+func TestSatisfies(t *testing.T) {
+	for _, tc := range []struct {
+		release, wanted string
+		want            bool
+	}{
+		{"v0.3.64", ">=0.3.60", true}, {"v0.3.64", ">=0.3.68", false}, {"v0.3.64", ">=0.3.60, <0.4", true}, {"v0.30.2", "<0.4", false},
+		{"v0.3.64", "==0.3.64", true}, {"v0.3", "==0.3.0", true}, {"v0.3.64", "~=0.3.60", true}, {"v0.4.0", "~=0.3.60", false}, {"v0.3.64", "!=0.3.64", false},
+		{"main", ">=9", true}, {"v0.3.64", "latest", true}, {"v0.3.64", "", true},
+	} {
+		if got := Satisfies(tc.release, tc.wanted); got != tc.want {
+			t.Errorf("%s for %q: %v", tc.release, tc.wanted, got)
 		}
 	}
 }

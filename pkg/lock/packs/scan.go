@@ -118,6 +118,7 @@ var (
 // scanPython adds the class names of one file to defined, and every short
 // string to mentioned.
 func scanPython(src string, defined, mentioned map[string]bool) {
+	src = alive(src)
 	for _, m := range mappingStart.FindAllStringSubmatchIndex(src, -1) {
 		name := src[m[2]:m[3]]
 		if strings.Contains(strings.ToUpper(name), "DISPLAY") {
@@ -137,6 +138,43 @@ func scanPython(src string, defined, mentioned map[string]bool) {
 			mentioned[t.value] = true
 		}
 	}
+}
+
+// alive is source with comments and texts over several lines blanked out: packs
+// keep old mappings in them.
+func alive(src string) string {
+	b := []byte(src)
+	blank := func(from, to int) {
+		for i := from; i < to; i++ {
+			if b[i] != '\n' {
+				b[i] = ' '
+			}
+		}
+	}
+	for i := 0; i < len(src); {
+		switch src[i] {
+		case '#':
+			end := strings.IndexByte(src[i:], '\n')
+			if end < 0 {
+				end = len(src) - i
+			}
+			blank(i, i+end)
+			i += end
+		case '"', '\'':
+			value, size := literalAt(src[i:])
+			if size == 0 {
+				i++
+				continue
+			}
+			if strings.Contains(value, "\n") {
+				blank(i, i+size)
+			}
+			i += size
+		default:
+			i++
+		}
+	}
+	return string(b)
 }
 
 // dictKeys are the string keys of a dictionary literal, given what follows its

@@ -79,7 +79,7 @@ func parseLine(line string) (req Requirement, note string) {
 			return req, "an address whose package has no name; write NAME @ ADDRESS"
 		}
 		return Requirement{Name: name, Line: name + " @ " + line}, note
-	case strings.HasPrefix(line, "file:"), strings.HasPrefix(line, "."), strings.HasPrefix(line, "/"), strings.HasSuffix(line, ".whl"):
+	case strings.HasPrefix(line, "file:"), strings.HasPrefix(line, "."), strings.HasPrefix(line, "/"), strings.HasSuffix(line, ".whl") && !strings.Contains(line, "@"):
 		return req, "a file of somebody's machine; left out"
 	}
 	name := nameForm.FindString(line)
