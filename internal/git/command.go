@@ -74,7 +74,7 @@ func isFile(address string) bool {
 
 // credential answers git's question for a password, for one host alone: the
 // value is in the environment of git and of nothing else.
-const credential = `!f() { test "$1" = get && printf 'username=x-access-token\npassword=%s\n' "$COMFYCTL_GIT_TOKEN"; }; f`
+const credential = `!f() { test "$1" = get && printf 'username=x-access-token\npassword=%s\n' "$COMFYCTL_GIT_TOKEN"; }; f` //nolint:gosec // it holds none
 
 func (m *mirror) command(ctx context.Context, args ...string) *exec.Cmd {
 	settings := []string{"-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false",

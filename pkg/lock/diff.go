@@ -73,6 +73,9 @@ func each[T any](old, now []T, entry func(T) (string, string), add func(path, fr
 func short(hash string) string { return hash[:min(len(hash), 7)] }
 
 func (c ComfyUI) text() string {
+	if c.Tree == "" {
+		return ""
+	}
 	return strings.TrimSpace(c.Ref + " → " + short(cmp.Or(c.Commit, c.Tree)))
 }
 

@@ -120,8 +120,8 @@ func (m *maker) done(step, item, text string, cached bool) {
 	m.o.Progress(progress.Event{Step: step, State: state, Item: item, Text: text})
 }
 
-func (m *maker) warn(step, item, text string) {
-	m.o.Progress(progress.Event{Step: step, State: progress.Warned, Item: item, Text: text})
+func (m *maker) warn(item, text string) {
+	m.o.Progress(progress.Event{Step: "nodes", State: progress.Warned, Item: item, Text: text})
 }
 
 func (m *maker) engine(ctx context.Context) error {

@@ -42,10 +42,7 @@ func (m *maker) nodes(ctx context.Context) error {
 			return err
 		}
 	}
-	declared, err := m.declared(uses)
-	if err != nil {
-		return err
-	}
+	declared := m.declared(uses)
 	r, err := m.resolve(ctx, uses, declared)
 	if err != nil {
 		return err
@@ -234,7 +231,7 @@ func (m *maker) scripts(n *Node, dir, install string) error {
 	if n.Install = nil; ok {
 		n.Install = &Script{s.SHA256, policy, s.Effects}
 		if policy == "skip" {
-			m.warn("nodes", n.Dir, "its install script is skipped; it "+strings.Join(s.Effects, ", "))
+			m.warn(n.Dir, "its install script is skipped; it "+strings.Join(s.Effects, ", "))
 		}
 	}
 	if s, ok, err = packs.StartScript(dir); err != nil {
@@ -245,13 +242,13 @@ func (m *maker) scripts(n *Node, dir, install string) error {
 	}
 	n.ForComfyUI = packs.RequiresComfyUI(dir)
 	if have := cmp.Or(m.lock.ComfyUI.Ref, m.plan.Service.ComfyUI.Version, m.plan.Core.Version); !packs.Satisfies(have, n.ForComfyUI) {
-		m.warn("nodes", n.Dir, "it asks for ComfyUI "+n.ForComfyUI+", the service has "+have+"; classes may be missing")
+		m.warn(n.Dir, "it asks for ComfyUI "+n.ForComfyUI+", the service has "+have+"; classes may be missing")
 	}
 	return nil
 }
 
 // declared places classes by the packs of the service file.
-func (m *maker) declared(uses []resolve.Use) (map[string]resolve.Choice, error) {
+func (m *maker) declared(uses []resolve.Use) map[string]resolve.Choice {
 	out := map[string]resolve.Choice{}
 	for _, u := range uses {
 		for _, p := range m.packs {
@@ -266,7 +263,7 @@ func (m *maker) declared(uses []resolve.Use) (map[string]resolve.Choice, error) 
 			}
 		}
 	}
-	return out, nil
+	return out
 }
 
 func packOf(n *Node) resolve.Pack {
@@ -347,13 +344,13 @@ func (m *maker) lookUp(ctx context.Context, in *resolve.Input, open []resolve.Us
 			return err
 		}
 		if err != nil {
-			m.warn("nodes", "registry", "does not answer; the map alone decides")
+			m.warn("registry", "does not answer; the map alone decides")
 		}
 	} else if in.Map == nil && failed != nil {
 		return failed
 	}
 	if failed != nil {
-		m.warn("nodes", "map", "cannot be read; the registry alone decides")
+		m.warn("map", "cannot be read; the registry alone decides")
 	}
 	return nil
 }
@@ -372,7 +369,7 @@ func (m *maker) readMap(ctx context.Context) (*resolve.Map, error) {
 	}
 	m.lock.Sources = append(m.lock.Sources, Feed{"map", feedName(m.o.Feeds.Map), a.SHA256})
 	if a.Stale {
-		m.warn("nodes", "map", "cannot be reached; the one in the cache decides")
+		m.warn("map", "cannot be reached; the one in the cache decides")
 	}
 	if m.o.Feeds.Stats == "" {
 		return pm, nil
@@ -450,7 +447,7 @@ func (m *maker) inferred(ctx context.Context, choices []resolve.Choice) error {
 		if p.node.Inferred {
 			p.node.Candidates = max(p.node.Candidates, c.Candidates)
 			if !p.classes.Mentions(c.Class) && c.Rule != resolve.RulePattern {
-				m.warn("nodes", p.node.Dir, "its source does not name `"+c.Class+"`, which it was taken for by "+c.Rule)
+				m.warn(p.node.Dir, "its source does not name `"+c.Class+"`, which it was taken for by "+c.Rule)
 			}
 		}
 	}
@@ -497,7 +494,7 @@ func (m *maker) found(ctx context.Context, c resolve.Choice) (*Node, error) {
 		if _, err := m.release(ctx, n); err == nil || repo == "" {
 			return n, err
 		}
-		m.warn("nodes", n.ID, "the registry does not answer; its repository is taken")
+		m.warn(n.ID, "the registry does not answer; its repository is taken")
 		n.Version = ""
 	}
 	if repo == "" {

@@ -182,7 +182,7 @@ func gatherEnvironment(ctx context.Context, r *Recipe, c *contents, o BuildOptio
 	if err != nil {
 		return env, err
 	}
-	if err := c.sources(r, comfyui, nodes); err != nil {
+	if err := c.sources(comfyui, nodes); err != nil {
 		return env, err
 	}
 	if o.Docker == nil {
@@ -220,7 +220,7 @@ func lockedBase(e *Environment) string {
 }
 
 // sources turns the trees into files of the image.
-func (c *contents) sources(r *Recipe, comfyui tree, nodes []nodeSource) error {
+func (c *contents) sources(comfyui tree, nodes []nodeSource) error {
 	var err error
 	c.comfySrc = comfyui.text
 	if c.comfyui, err = layer.Tree(comfyui.dir, contract.ComfyUIPath[1:], packs.KeepComfyUI); err != nil {

@@ -32,7 +32,7 @@ func Dry(ctx context.Context, r *Recipe, o BuildOptions) ([]LayerPlan, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := c.sources(r, comfyui, nodes); err != nil {
+		if err := c.sources(comfyui, nodes); err != nil {
 			return nil, err
 		}
 		p := dryEnvironment(ctx, r, comfyui, nodes, o)

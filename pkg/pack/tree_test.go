@@ -3,7 +3,6 @@ package pack
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,32 +13,6 @@ import (
 	"github.com/comfyctl/comfyctl/internal/progress"
 	"github.com/comfyctl/comfyctl/pkg/contract"
 )
-
-// repository makes a git repository with two commits and a tag, and returns
-// its address.
-func repository(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	git := func(args ...string) {
-		t.Helper()
-		cmd := exec.Command("git", append([]string{"-C", dir, "-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main", "-c", "commit.gpgsign=false"}, args...)...)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("git %v: %v\n%s", args, err, out)
-		}
-	}
-	git("init", "-q")
-	write(t, filepath.Join(dir, "main.py"), []byte("old\n"))
-	write(t, filepath.Join(dir, "bin/run"), []byte("x"))
-	if err := os.Chmod(filepath.Join(dir, "bin/run"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	git("add", ".")
-	git("commit", "-qm", "one")
-	git("tag", "v1")
-	write(t, filepath.Join(dir, "main.py"), []byte("newer\n"))
-	git("commit", "-qam", "two")
-	return "file://" + filepath.ToSlash(dir)
-}
 
 func TestNodeNames(t *testing.T) {
 	for want, n := range map[string]NodePack{

@@ -4,7 +4,7 @@ package gittest
 
 import (
 	"net/http"
-	"net/http/cgi"
+	"net/http/cgi" //nolint:gosec // as old as no supported Go
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -34,7 +34,7 @@ func New(t testing.TB, dir string) *Repo {
 // test.
 func (r *Repo) Git(args ...string) string {
 	r.t.Helper()
-	cmd := exec.Command("git", append([]string{"-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "protocol.file.allow=always", "-c", "commit.gpgsign=false"}, args...)...)
+	cmd := exec.CommandContext(r.t.Context(), "git", append([]string{"-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "protocol.file.allow=always", "-c", "commit.gpgsign=false"}, args...)...)
 	cmd.Dir = r.Dir
 	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", "GIT_AUTHOR_DATE=2026-01-01T00:00:00Z", "GIT_COMMITTER_DATE=2026-01-01T00:00:00Z")
 	out, err := cmd.CombinedOutput()
@@ -76,7 +76,7 @@ func Serve(t testing.TB, dir, password string) *httptest.Server {
 // Handler is what Serve serves.
 func Handler(t testing.TB, dir, password string) http.Handler {
 	t.Helper()
-	execPath, err := exec.Command("git", "--exec-path").Output()
+	execPath, err := exec.CommandContext(t.Context(), "git", "--exec-path").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func Handler(t testing.TB, dir, password string) http.Handler {
 		backend.ServeHTTP(w, r)
 	})
 	mux.HandleFunc("/old/", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, strings.Replace(r.URL.String(), "/old/", "/", 1), http.StatusMovedPermanently)
+		http.Redirect(w, r, strings.Replace(r.URL.String(), "/old/", "/", 1), http.StatusMovedPermanently) //nolint:gosec // a test's own server
 	})
 	return mux
 }

@@ -66,7 +66,7 @@ func (r Registry) Inputs(ctx context.Context, id, version, class string) ([]stri
 	}
 	var groups map[string]map[string]json.RawMessage
 	if json.Unmarshal([]byte(c.InputTypes), &groups) != nil {
-		return nil, nil // another shape: nothing is known
+		return nil, nil //nolint:nilerr // of another shape: nothing is known
 	}
 	names := []string{}
 	for _, g := range groups {

@@ -215,14 +215,14 @@ type token struct {
 func tokens(src string) func(yield func(token) bool) {
 	return func(yield func(token) bool) {
 		for i := 0; i < len(src); {
-			switch c := src[i]; {
-			case c == '#':
+			switch c := src[i]; c {
+			case '#':
 				end := strings.IndexByte(src[i:], '\n')
 				if end < 0 {
 					return
 				}
 				i += end
-			case c == '"' || c == '\'':
+			case '"', '\'':
 				value, size := literalAt(src[i:])
 				if size == 0 {
 					i++
@@ -233,7 +233,7 @@ func tokens(src string) func(yield func(token) bool) {
 				if value != "" && len(value) <= maxName && !formatted && !yield(token{unquote(value), true}) {
 					return
 				}
-			case c == ' ' || c == '\t' || c == '\r' || c == '\n':
+			case ' ', '\t', '\r', '\n':
 				i++
 			default:
 				i++

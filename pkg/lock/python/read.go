@@ -181,7 +181,7 @@ func (r *reader) project() error {
 	}
 	if _, err := toml.Decode(text, &p); err != nil {
 		r.note("pyproject.toml", "it cannot be read; its dependencies are left out")
-		return nil
+		return nil //nolint:nilerr // the note says it
 	}
 	for _, line := range p.Project.Dependencies {
 		r.line(line, "pyproject.toml", 0)

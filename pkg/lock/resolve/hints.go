@@ -34,7 +34,7 @@ type hintProperties struct {
 }
 
 func (p hintProperties) hint() (Hint, bool) {
-	h := Hint{CNR: p.CNR, Aux: p.Aux, Ver: p.Ver}
+	h := Hint(p)
 	if h.CNR == coreID {
 		return Hint{}, false
 	}
