@@ -168,7 +168,8 @@ func known(l *lock.Lock, p *project, names []string) error {
 	for _, name := range names {
 		if !slices.ContainsFunc(have, func(h string) bool { return strings.EqualFold(h, name) }) {
 			help := "it takes comfyui, python, base, nodes, models, or the name of a pack, package or model in the lock"
-			if best := diag.Suggest(name, have); best != "" {
+			named := slices.DeleteFunc(slices.Clone(have), func(h string) bool { return h == "" || h == "*" })
+			if best := diag.Suggest(name, named); best != "" {
 				help = "did you mean `" + best + "`?"
 			}
 			return usageError("unknown_name", "the lock has nothing called `"+name+"`", help)
