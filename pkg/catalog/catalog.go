@@ -135,6 +135,9 @@ func (c *Catalog) Class(name string) (*Class, bool) {
 	if err != nil {
 		return nil, false
 	}
+	if title, ok := editorTitles[c.Version][name]; ok {
+		cl.Title = title
+	}
 	c.decoded[name] = cl
 	return cl, true
 }
