@@ -116,34 +116,39 @@ func (b *builder) free(used map[string]bool) string {
 }
 
 // leafFirst sorts the subgraphs so that each comes after those it uses. Where
-// they use each other in a circle, they stay as they are.
+// that cannot be done they stay as they are: in a circle, and, as the editor
+// counts, where one uses another twice.
 func (b *builder) leafFirst() {
-	needs := map[*graph]map[*graph]bool{}
+	waits := map[*graph]int{}
+	usedBy := map[*graph][]*graph{}
 	for _, g := range b.order {
-		needs[g] = map[*graph]bool{}
 		for _, n := range g.nodes {
 			if sub := b.subs[n.typ]; sub != nil {
-				needs[g][sub] = true
-			}
-		}
-	}
-	var sorted []*graph
-	for len(sorted) < len(b.order) {
-		before := len(sorted)
-		for _, g := range b.order {
-			if needs[g] != nil && len(needs[g]) == 0 {
-				sorted = append(sorted, g)
-				delete(needs, g)
-				for _, n := range needs {
-					delete(n, g)
+				waits[g]++
+				if !slices.Contains(usedBy[sub], g) {
+					usedBy[sub] = append(usedBy[sub], g)
 				}
 			}
 		}
-		if len(sorted) == before {
-			return
+	}
+	var ready, sorted []*graph
+	for _, g := range b.order {
+		if waits[g] == 0 {
+			ready = append(ready, g)
 		}
 	}
-	b.order = sorted
+	for len(ready) > 0 {
+		g := ready[0]
+		ready, sorted = ready[1:], append(sorted, g)
+		for _, user := range usedBy[g] {
+			if waits[user]--; waits[user] == 0 {
+				ready = append(ready, user)
+			}
+		}
+	}
+	if len(sorted) == len(b.order) {
+		b.order = sorted
+	}
 }
 
 // setUp gives every node of a graph its kind and its saved values.
@@ -162,10 +167,11 @@ func (b *builder) setUp(g *graph) {
 		}
 	}
 	for _, n := range g.nodes {
-		if n.kind == host {
+		if n.kind == host && n.sub.ready {
 			b.proxies(n)
 		}
 	}
+	b.open(g)
 }
 
 // classify tells what the editor makes of a node.

@@ -17,6 +17,8 @@ type graph struct {
 	// inputs and outputs are the slots of a subgraph.
 	inputs, outputs []*port
 	lastLink        int
+	// ready is set once the nodes have their widgets.
+	ready bool
 	// renamed maps the ids of the file to those given here, where they differ.
 	renamed map[string]string
 }

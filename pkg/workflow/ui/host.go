@@ -29,13 +29,42 @@ func (b *builder) configureHost(n *node) {
 // addPort adds the slot of a port.
 func (n *node) addPort(p *port) *slot {
 	s := &slot{name: p.name, typ: p.typ, port: p}
-	if w := n.sub.promoted(p); w != nil {
-		own := *w
-		own.name = p.name
-		s.widget, s.value = p.name, &own
+	if n.sub.ready {
+		s.own(n.sub.promoted(p))
 	}
 	n.inputs = append(n.inputs, s)
 	return s
+}
+
+// own gives the slot of a host a value of its own, which starts as that of the
+// widget inside.
+func (s *slot) own(w *widget) {
+	if w == nil {
+		return
+	}
+	own := *w
+	own.name = s.name
+	s.widget, s.value = s.name, &own
+}
+
+// open makes a subgraph known to the uses that were set up before it. Their
+// saved values are lost on the editor, and the number in a link counts.
+func (b *builder) open(g *graph) {
+	g.ready = true
+	for _, n := range b.users(g) {
+		for _, s := range n.inputs {
+			if s.port == nil || len(s.port.links) == 0 {
+				continue
+			}
+			l := g.links[s.port.links[0]]
+			if l == nil {
+				continue
+			}
+			if t := g.byID[l.to]; t != nil && l.toSlot >= 0 && l.toSlot < len(t.inputs) {
+				s.own(t.behind(t.inputs[l.toSlot]))
+			}
+		}
+	}
 }
 
 // promoted is the widget inside that a port feeds, or nil.

@@ -11,7 +11,15 @@ import (
 // primitives writes the values of primitive nodes into the widgets that they
 // feed. The links themselves are not exported.
 func (b *builder) primitives() {
-	for _, g := range append(append([]*graph(nil), b.order...), b.root) {
+	all := append(append([]*graph(nil), b.order...), b.root)
+	for _, g := range all {
+		for _, n := range g.nodes {
+			if v := b.values(n).list; n.kind == primitive && len(v) > 0 {
+				n.widgets = []*widget{{name: "value", value: v[0]}}
+			}
+		}
+	}
+	for _, g := range all {
 		for _, n := range g.nodes {
 			switch {
 			case n.kind == primitive && len(n.outputs) > 0:
