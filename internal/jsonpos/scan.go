@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
-	"unicode/utf8"
 )
 
 // Kind tells JSON values apart.
@@ -164,24 +163,6 @@ func (s *scanner) value() Value {
 	return v
 }
 
-func (s *scanner) badValue(c byte) {
-	switch {
-	case c == '\'':
-		s.fail(s.pos, s.pos+1, "single quotes in JSON", "a JSON string needs double quotes", "replace ' with \"; text printed by Python is not JSON, use json.dumps")
-	case c == 'T' && bytes.HasPrefix(s.src[s.pos:], []byte("True")):
-		s.fail(s.pos, s.pos+4, "`True` is Python, not JSON", "write true", "text printed by Python is not JSON, use json.dumps")
-	case c == 'F' && bytes.HasPrefix(s.src[s.pos:], []byte("False")):
-		s.fail(s.pos, s.pos+5, "`False` is Python, not JSON", "write false", "text printed by Python is not JSON, use json.dumps")
-	case c == ',' || c == '}' || c == ']':
-		s.fail(s.pos, s.pos+1, fmt.Sprintf("`%c` where a value should be", c), "a value is missing here", "")
-	case c == '<':
-		s.fail(s.pos, s.pos+1, "this is HTML or XML, not JSON", "JSON starts with {", "the file was probably saved from an error page; export the workflow again")
-	default:
-		r, n := utf8.DecodeRune(s.src[s.pos:])
-		s.fail(s.pos, s.pos+n, fmt.Sprintf("unexpected character %q in JSON", r), "no value starts like this", "")
-	}
-}
-
 // nested reads an object or array, whose bracket comes next.
 func (s *scanner) nested(v *Value) {
 	s.depth++
@@ -250,6 +231,12 @@ func (s *scanner) key(open int) bool {
 		return false
 	case c == '}':
 		s.trailing('}')
+		return false
+	case c == '{' && s.src[start-1] == '{':
+		s.fail(start-1, start+1, "a placeholder without quotes in JSON", "a name in double quotes should be here", placeholder)
+		return false
+	case bytes.HasPrefix(s.src[start:], []byte("\u201c")), bytes.HasPrefix(s.src[start:], []byte("\u201d")):
+		s.fail(start, start+3, "typographic quotes in JSON", "a JSON name needs straight quotes", "replace “ and ” with \"; a word processor changed them")
 		return false
 	case c != '"':
 		s.fail(start, start+1, "a name in double quotes should be here", "no name starts like this", "")

@@ -1,6 +1,8 @@
 package workflow
 
 import (
+	"strings"
+
 	"github.com/comfyctl/comfyctl/internal/diag"
 	"github.com/comfyctl/comfyctl/internal/jsonpos"
 )
@@ -44,13 +46,28 @@ func Open(file string, src []byte) (*Document, []diag.Diagnostic) {
 	for _, v := range odd {
 		p.nonFinite(v)
 	}
-	body, base := unwrap(&root)
-	if body == nil || body.Kind != jsonpos.Object {
-		p.add(diag.Diagnostic{Code: "CW001", Message: "this JSON is no workflow", Label: "the API format is an object that maps node ids to nodes",
-			Help: howToExport}, root.Start, root.Start+1)
+	found := unwrap(&root)
+	if len(found) > 1 {
+		return nil, append(p.list, several(p, found))
+	}
+	body := place{&root, ""}
+	if len(found) == 1 {
+		body = found[0]
+	}
+	if body.v.Kind != jsonpos.Object {
+		p.add(noWorkflow(&root), root.Start, root.Start+1)
 		return nil, p.list
 	}
-	return &Document{File: file, Source: src, Origin: origin, Body: body, Pointer: base, EditorSave: isEditorSave(body), loc: p.loc}, p.list
+	return &Document{File: file, Source: src, Origin: origin, Body: body.v, Pointer: body.pointer, EditorSave: isEditorSave(body.v), loc: p.loc}, p.list
+}
+
+func noWorkflow(root *jsonpos.Value) diag.Diagnostic {
+	d := diag.Diagnostic{Code: "CW001", Message: "this JSON is no workflow", Label: "the API format is an object that maps node ids to nodes", Help: howToExport}
+	if root.Kind == jsonpos.String && strings.HasPrefix(strings.TrimSpace(root.Text), "{") {
+		d.Label = "a text that holds JSON; it was written as JSON twice"
+		d.Help = "write the text itself to the file, without the quotes around it and the backslashes in it"
+	}
+	return d
 }
 
 // At is the range of a value in the document.

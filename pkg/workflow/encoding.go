@@ -21,6 +21,13 @@ func encoding(file string, src []byte) (int, *diag.Diagnostic) {
 		d.Message = "this is not JSON: the file is UTF-16"
 		d.Help = "save it as UTF-8; in PowerShell use `Set-Content -Encoding utf8` instead of `>`"
 		return 0, &d
+	case bytes.HasPrefix(src, []byte("version https://git-lfs.github.com/spec/")):
+		d.Message, d.Label = "this is not JSON: the file is a pointer of Git LFS", "the workflow itself was not fetched"
+		d.Help = "run `git lfs pull` in that repository"
+		return 0, &d
+	case bytes.HasPrefix(src, []byte("PK\x03\x04")), bytes.HasPrefix(src, []byte("\x1f\x8b")):
+		d.Message, d.Help = "this is not JSON: the file is packed", "unpack it and give the workflow in it"
+		return 0, &d
 	case !utf8.Valid(src):
 		at := 0
 		for at < len(src) {

@@ -43,9 +43,11 @@ func classes(t testing.TB, version string) *catalog.Catalog {
 	return c
 }
 
+// editorOf is the release whose own editor, 1.47.12, gave the recorded answers.
+const editorOf = "v0.30.2"
+
 // TestEditor compares with what the editor itself exported: the answers were
-// recorded by the test of the same name in e2e, with -update, from the release
-// and the editor that it pins.
+// recorded by the test of the same name in e2e, with -update.
 func TestEditor(t *testing.T) {
 	for _, version := range catalog.Versions() {
 		cat := classes(t, version)
@@ -69,7 +71,7 @@ func TestEditor(t *testing.T) {
 				if g == nil || diag.HasErrors(list) {
 					t.Fatalf("not converted: %v", list)
 				}
-				for _, d := range uitest.Diff(g, want, true) {
+				for _, d := range uitest.Diff(g, want, version == editorOf) {
 					t.Error(d)
 				}
 			})
