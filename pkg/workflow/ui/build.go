@@ -19,8 +19,8 @@ type builder struct {
 	// order lists the subgraphs, those that others use first.
 	order []*graph
 	list  []diag.Diagnostic
-	// lastNode is the highest id given so far.
-	lastNode int
+	// lastNode is the id given last, highest the highest in the root.
+	lastNode, highest int
 }
 
 func (b *builder) add(d diag.Diagnostic, start, end int) {
@@ -38,6 +38,7 @@ func load(doc *workflow.Document, cat *catalog.Catalog) *builder {
 	b.definitions(doc.Body, doc.Pointer)
 	b.lastNode = max(integer(b.src, doc.Body.Get("last_node_id"), 0), integer(b.src, doc.Body.Get("state").Get("lastNodeId"), 0))
 	b.distinct()
+	b.lastNode = max(b.lastNode, b.highest)
 	b.groupNodes(doc.Body.Get("extra").Get("groupNodes"))
 	b.leafFirst()
 	for _, g := range append(slices.Clone(b.order), b.root) {
@@ -74,6 +75,9 @@ func (b *builder) distinct() {
 	for _, n := range b.root.nodes {
 		if v := n.saved.Get("id"); v != nil && v.Kind == jsonpos.Number {
 			used[n.id] = true
+		}
+		if num, err := strconv.Atoi(n.id); err == nil {
+			b.highest = max(b.highest, num)
 		}
 	}
 	for _, g := range b.order {

@@ -70,6 +70,9 @@ type savedValues struct {
 }
 
 func (b *builder) values(n *node) savedValues {
+	if n.over != nil {
+		return savedValues{list: n.over}
+	}
 	v := n.saved.Get("widgets_values")
 	if v == nil {
 		return savedValues{}

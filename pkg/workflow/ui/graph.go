@@ -81,6 +81,10 @@ type node struct {
 
 	saved   *jsonpos.Value
 	pointer string
+	// over are values in place of the saved ones; handOver gives the values of a
+	// group node to the widgets inside, nil for those that nobody wants.
+	over     []value
+	handOver []func(value)
 }
 
 // slot is an input of a node.

@@ -23,7 +23,18 @@ func (b *builder) configureHost(n *node) {
 			n.outputs = append(n.outputs, &output{typ: p.typ})
 		}
 	}
-	b.ownValues(n)
+	if n.handOver == nil {
+		b.ownValues(n)
+		return
+	}
+	for i, v := range b.values(n).list {
+		if i < len(n.handOver) && n.handOver[i] != nil {
+			n.handOver[i](v)
+		}
+	}
+	for _, s := range n.inputs {
+		s.value = nil
+	}
 }
 
 // addPort adds the slot of a port.
