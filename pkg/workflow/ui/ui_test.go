@@ -3,8 +3,11 @@ package ui
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -167,6 +170,32 @@ func TestFindings(t *testing.T) {
 	}
 }
 
+// TestGroupNode holds a group node to what its file says. The editor that the
+// other answers come from puts such values beside their place.
+func TestGroupNode(t *testing.T) {
+	g, list := Read("groupnode.json", saved(t)["groupnode.json"], classes(t, ""))
+	if g == nil || len(list) > 0 {
+		t.Fatal(short(list))
+	}
+	places(t, g)
+	want := map[string]string{
+		"15:11": `{"width":640,"height":384,"batch_size":2}`,
+		"15:12": `{"text":"a fox","clip":["1",1]}`,
+		"15:13": `{"text":"blur","clip":["1",1]}`,
+		"15:14": `{"seed":99,"steps":12,"cfg":6.5,"sampler_name":"euler","scheduler":"normal","denoise":0.9,"model":["1",0],"positive":["15:12",0],"negative":["15:13",0],"latent_image":["15:11",0]}`,
+		"3":     `{"samples":["15:14",0],"vae":["1",2]}`,
+	}
+	var got map[string]struct{ Inputs json.RawMessage }
+	if err := json.Unmarshal(g.JSON(), &got); err != nil {
+		t.Fatal(err)
+	}
+	for id, inputs := range want {
+		if diff := cmp.Diff(inputs, string(got[id].Inputs)); diff != "" {
+			t.Errorf("node %s: %s", id, diff)
+		}
+	}
+}
+
 // TestPacks holds what is known of classes that packs add to the editor alone.
 func TestPacks(t *testing.T) {
 	src := `{"nodes":[
@@ -260,6 +289,106 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+// FuzzMutated changes whole parts of a save, where FuzzRead changes its letters.
+func FuzzMutated(f *testing.F) {
+	saves := saved(f)
+	names := slices.Sorted(maps.Keys(saves))
+	for i := range names {
+		f.Add(uint8(i), uint64(1))
+	}
+	cat := classes(f, "")
+	f.Fuzz(func(t *testing.T, i uint8, seed uint64) {
+		var v any
+		if err := json.Unmarshal(saves[names[int(i)%len(names)]], &v); err != nil {
+			t.Fatal(err)
+		}
+		r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test
+		for range 1 + r.IntN(6) {
+			v = mutated(r, v, v)
+		}
+		src, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, list := Read("w.json", src, cat)
+		if g == nil && !diag.HasErrors(list) {
+			t.Fatalf("neither graph nor error: %s", src)
+		}
+		if g != nil && !json.Valid(g.JSON()) {
+			t.Fatalf("not JSON: %s", g.JSON())
+		}
+	})
+}
+
+// mutated walks down at random and puts something else there: a part of the
+// whole, a value of another kind, or nothing.
+func mutated(r *rand.Rand, v, whole any) any {
+	if r.IntN(6) == 0 {
+		switch r.IntN(8) {
+		case 0:
+			return nil
+		case 1:
+			return r.IntN(60) - 20
+		case 2:
+			return "aaaaaaaa-0000-4000-8000-000000000001"
+		case 3:
+			return []any{}
+		case 4:
+			return map[string]any{}
+		case 5:
+			return true
+		default:
+			return part(r, whole)
+		}
+	}
+	switch x := v.(type) {
+	case map[string]any:
+		keys := slices.Sorted(maps.Keys(x))
+		if len(keys) == 0 {
+			return x
+		}
+		k, out := keys[r.IntN(len(keys))], maps.Clone(x)
+		if r.IntN(8) == 0 {
+			delete(out, k)
+		} else {
+			out[k] = mutated(r, x[k], whole)
+		}
+		return out
+	case []any:
+		if len(x) == 0 {
+			return x
+		}
+		i, out := r.IntN(len(x)), slices.Clone(x)
+		switch r.IntN(8) {
+		case 0:
+			return slices.Delete(out, i, i+1)
+		case 1:
+			return append(out, out[i])
+		}
+		out[i] = mutated(r, x[i], whole)
+		return out
+	}
+	return v
+}
+
+// part is something that lies in a save.
+func part(r *rand.Rand, v any) any {
+	for range r.IntN(8) {
+		switch x := v.(type) {
+		case map[string]any:
+			keys := slices.Sorted(maps.Keys(x))
+			if len(keys) > 0 {
+				v = x[keys[r.IntN(len(keys))]]
+			}
+		case []any:
+			if len(x) > 0 {
+				v = x[r.IntN(len(x))]
+			}
+		}
+	}
+	return v
 }
 
 func BenchmarkRead(b *testing.B) {
