@@ -20,6 +20,8 @@ type Locator struct {
 // markEvery is how many bytes lie between two marks.
 const markEvery = 128
 
+// NewLocator counts lines and columns from offset from, which lies past a byte
+// order mark.
 func NewLocator(file string, src []byte, from int) *Locator {
 	start := diag.Position{Line: 1, Column: 1, Offset: from}
 	return &Locator{file: file, src: src, last: start, marks: []diag.Position{start}}
