@@ -8,8 +8,8 @@ import (
 )
 
 // Locator turns byte offsets into lines and columns. Offsets are asked for in
-// nearly ascending order, so it walks on from the last one and only starts
-// over, at the nearest mark, when asked for an earlier one.
+// nearly ascending order, so it walks on from the last one and starts over, at
+// the nearest mark, when asked for an earlier one or for one far ahead.
 type Locator struct {
 	file  string
 	src   []byte
@@ -31,9 +31,11 @@ func NewLocator(file string, src []byte, from int) *Locator {
 func (l *Locator) At(offset int) diag.Position {
 	offset = min(offset, len(l.src))
 	p := l.last
-	if offset < p.Offset {
+	if offset < p.Offset || offset > p.Offset+markEvery {
 		i := sort.Search(len(l.marks), func(i int) bool { return l.marks[i].Offset > offset })
-		p = l.marks[max(i-1, 0)]
+		if m := l.marks[max(i-1, 0)]; offset < p.Offset || m.Offset > p.Offset {
+			p = m
+		}
 	}
 	for p.Offset < offset {
 		if c := l.src[p.Offset]; c == '\n' {

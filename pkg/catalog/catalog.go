@@ -129,6 +129,12 @@ func (c *Catalog) Class(name string) (*Class, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if cl := c.decoded[name]; cl != nil {
+		// The release may have been told after the classes were read.
+		if title, ok := editorTitles[c.Version][name]; ok && cl.Title != title {
+			named := *cl
+			named.Title = title
+			c.decoded[name], cl = &named, &named
+		}
 		return cl, true
 	}
 	cl, err := decodeClass(name, raw)
