@@ -28,8 +28,9 @@ func (q *Queue) attempt(ctx context.Context, a *active) (*engine.Result, error) 
 	if err != nil {
 		return nil, err
 	}
-	w := &a.rec.Work
-	p := engine.Prompt{ID: a.rec.Run.PromptID, Graph: body, Preview: true, Stall: q.stall(w), Sent: a.resume}
+	r := q.snap(a)
+	w := &r.Work
+	p := engine.Prompt{ID: r.Run.PromptID, Graph: body, Preview: true, Stall: q.stall(w), Sent: a.resume}
 	res, err := q.c.Executor.Run(ctx, p, func(e engine.Event) { q.event(a, graph, e) })
 	if err == nil && res.Reused {
 		// A node of a class that we do not know may compute while it saves.
@@ -50,7 +51,8 @@ func (q *Queue) stall(w *Work) time.Duration {
 // graph is what the engine gets: the job's own, with its files, and with
 // output folders of the attempt.
 func (q *Queue) graph(ctx context.Context, a *active) (prompt.Graph, error) {
-	w := &a.rec.Work
+	r := q.snap(a)
+	w := &r.Work
 	graph, err := prompt.Decode(w.Graph)
 	if err != nil {
 		return nil, err
@@ -73,14 +75,14 @@ func (q *Queue) graph(ctx context.Context, a *active) (prompt.Graph, error) {
 			}
 		}
 	}
-	for _, f := range w.Policy.Fallbacks[:min(a.rec.Run.Fallback, len(w.Policy.Fallbacks))] {
+	for _, f := range w.Policy.Fallbacks[:min(r.Run.Fallback, len(w.Policy.Fallbacks))] {
 		for _, s := range f.Set {
 			if err := graph.Set(s.Node, s.Input, s.Value); err != nil {
 				return nil, err
 			}
 		}
 	}
-	graph.Separate(a.rec.Job.ID+"/"+strconv.Itoa(a.rec.Job.Attempts), func(id string, _ *prompt.Node) bool {
+	graph.Separate(a.id+"/"+strconv.Itoa(r.Job.Attempts), func(id string, _ *prompt.Node) bool {
 		return slices.Contains(w.OutputNodes, id)
 	})
 	if faults := graph.Check(); len(faults) > 0 {
@@ -146,8 +148,8 @@ func (q *Queue) event(a *active, graph prompt.Graph, e engine.Event) {
 	a.stream.add("progress", p)
 	if now := time.Now(); now.Sub(a.stored) >= storeProgress && a.cancel != nil {
 		a.stored = now
-		if err := q.c.Store.Advance(context.Background(), a.rec.Job.ID, *p); err != nil {
-			q.c.Log.Warn("storing progress", "job", a.rec.Job.ID, "error", err)
+		if err := q.c.Store.Advance(context.Background(), a.id, *p); err != nil {
+			q.c.Log.Warn("storing progress", "job", a.id, "error", err)
 		}
 	}
 }

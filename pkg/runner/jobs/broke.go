@@ -17,10 +17,11 @@ import (
 // broke decides what becomes of a job whose attempt gave nothing.
 func (q *Queue) broke(ctx context.Context, a *active, err error) {
 	q.forget(ctx, a)
+	r := q.snap(a)
 	cause := context.Cause(ctx)
 	switch {
 	case errors.Is(cause, ErrLeaseLost):
-		q.c.Log.Warn("the job was given to another runner", "job", a.rec.Job.ID)
+		q.c.Log.Warn("the job was given to another runner", "job", a.id)
 		q.abandon(a)
 	case errors.Is(cause, errCanceled):
 		q.finish(ctx, a, conclusion{status: Canceled, also: q.spent(a)})
@@ -35,12 +36,12 @@ func (q *Queue) broke(ctx context.Context, a *active, err error) {
 				r.Job.Attempts--
 			}
 		})
-	case q.transient(a.rec, err) && a.rec.Job.Attempts <= q.retries(a.rec):
-		at := time.Now().Add(q.pause(a.rec.Job.Attempts))
+	case q.transient(r, err) && r.Job.Attempts <= q.retries(r):
+		at := time.Now().Add(q.pause(r.Job.Attempts))
 		q.retry(ctx, a, at, warning{"retrying", "the attempt broke off; the job is run again: " + err.Error()}, nil)
 	case q.lighter(ctx, a, err):
 	default:
-		p, trace := q.explain(a.rec, err)
+		p, trace := q.explain(r, err)
 		q.finish(ctx, a, conclusion{status: Failed, problem: p, also: func(r *Record) {
 			q.spent(a)(r)
 			r.Run.Trace = trace
@@ -59,13 +60,14 @@ func (q *Queue) spent(a *active) func(r *Record) {
 
 // forget has the engine drop what it knows of an attempt.
 func (q *Queue) forget(ctx context.Context, a *active) {
-	if a.rec.Run.PromptID == "" {
+	id := q.snap(a).Run.PromptID
+	if id == "" {
 		return
 	}
 	clean, stop := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer stop()
-	if err := q.c.Executor.Forget(clean, a.rec.Run.PromptID); err != nil {
-		q.c.Log.Debug("tidying up after a job", "job", a.rec.Job.ID, "error", err)
+	if err := q.c.Executor.Forget(clean, id); err != nil {
+		q.c.Log.Debug("tidying up after a job", "job", a.id, "error", err)
 	}
 }
 
@@ -106,7 +108,7 @@ type warning struct {
 
 // retry lets a job wait for another attempt; set changes what else it needs.
 func (q *Queue) retry(ctx context.Context, a *active, at time.Time, w warning, set func(r *Record)) {
-	q.c.Log.Warn("the job is run again", "job", a.rec.Job.ID, "attempt", a.rec.Job.Attempts, "in", time.Until(at).Round(time.Millisecond), "reason", w.Message)
+	q.c.Log.Warn("the job is run again", "job", a.id, "attempt", q.snap(a).Job.Attempts, "in", time.Until(at).Round(time.Millisecond), "reason", w.Message)
 	q.mu.Lock()
 	err := q.change(ctx, a, func(r *Record) {
 		requeue(r)
@@ -115,15 +117,17 @@ func (q *Queue) retry(ctx context.Context, a *active, at time.Time, w warning, s
 			set(r)
 		}
 	}, message{"warning", w})
+	if err != nil && !errors.Is(err, ErrFenced) {
+		// In the store it is running, which a restart takes for the same.
+		requeue(a.rec)
+	}
 	q.mu.Unlock()
 	if errors.Is(err, ErrFenced) {
 		q.abandon(a)
 		return
 	}
 	if err != nil {
-		// In the store it is running, which a restart takes for the same.
-		q.c.Log.Error("storing a job for another attempt", "job", a.rec.Job.ID, "error", err)
-		requeue(a.rec)
+		q.c.Log.Error("storing a job for another attempt", "job", a.id, "error", err)
 	}
 	q.waitAgain(ctx, a, at)
 }
@@ -149,7 +153,7 @@ func (q *Queue) waitAgain(ctx context.Context, a *active, at time.Time) {
 		a.rec.Job.Status = Canceling
 	}
 	if err := q.line.Back(context.WithoutCancel(ctx), lease, t); err != nil {
-		q.c.Log.Error("putting a job back into the line", "job", a.rec.Job.ID, "error", err)
+		q.c.Log.Error("putting a job back into the line", "job", a.id, "error", err)
 	}
 	q.Wake()
 }
@@ -164,9 +168,9 @@ func (q *Queue) putBack(ctx context.Context, a *active) {
 	})
 	q.mu.Unlock()
 	if err != nil {
-		q.c.Log.Error("storing a job for the next start", "job", a.rec.Job.ID, "error", err)
+		q.c.Log.Error("storing a job for the next start", "job", a.id, "error", err)
 	}
-	q.c.Log.Warn("the job did not end in time; it is run again at the next start", "job", a.rec.Job.ID)
+	q.c.Log.Warn("the job did not end in time; it is run again at the next start", "job", a.id)
 	q.abandon(a)
 }
 
@@ -178,15 +182,16 @@ func (q *Queue) lighter(ctx context.Context, a *active, err error) bool {
 	if !errors.As(err, &run) || !run.OutOfMemory {
 		return false
 	}
-	p := &a.rec.Work.Policy
-	freed, used := a.rec.Run.Freed || p.KeepMemory, a.rec.Run.Fallback
+	r := q.snap(a)
+	p := &r.Work.Policy
+	freed, used := r.Run.Freed || p.KeepMemory, r.Run.Fallback
 	if freed && used >= len(p.Fallbacks) {
 		return false
 	}
 	clean, stop := context.WithTimeout(ctx, 30*time.Second)
 	defer stop()
 	if err := q.c.Executor.Free(clean); err != nil {
-		q.c.Log.Warn("freeing the engine's memory", "job", a.rec.Job.ID, "error", err)
+		q.c.Log.Warn("freeing the engine's memory", "job", a.id, "error", err)
 	}
 	if !freed {
 		q.retry(ctx, a, time.Now(), warning{"out_of_memory", "the engine ran out of memory; it freed what it could and the job is run again"}, func(r *Record) { r.Run.Freed = true })

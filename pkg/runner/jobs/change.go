@@ -118,11 +118,11 @@ func (q *Queue) finish(ctx context.Context, a *active, c conclusion) {
 			return
 		}
 		if errors.Is(err, ErrFenced) {
-			q.c.Log.Warn("the job was ended by another runner", "job", a.rec.Job.ID)
+			q.c.Log.Warn("the job was ended by another runner", "job", a.id)
 			q.abandon(a)
 			return
 		}
-		q.c.Log.Error("storing the end of a job; it is tried again", "job", a.rec.Job.ID, "error", err)
+		q.c.Log.Error("storing the end of a job; it is tried again", "job", a.id, "error", err)
 		select {
 		case <-ctx.Done():
 			q.abandon(a)
@@ -153,7 +153,7 @@ func (q *Queue) end(ctx context.Context, a *active, c conclusion) error {
 	a.stream.shrink()
 	a.stream.close()
 	close(a.done)
-	q.recent = append(q.recent, a.rec.Job.ID)
+	q.recent = append(q.recent, a.id)
 	for len(q.recent) > keepFinished {
 		delete(q.live, q.recent[0])
 		q.recent = q.recent[1:]
@@ -195,7 +195,7 @@ func (q *Queue) abandon(a *active) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.unhold(a)
-	delete(q.live, a.rec.Job.ID)
+	delete(q.live, a.id)
 	a.stream.close()
 	close(a.done)
 }

@@ -12,16 +12,17 @@ import (
 // collect takes a job's outputs out of the engine and ends it. While the disk
 // is full it waits: what was rendered is not thrown away.
 func (q *Queue) collect(ctx context.Context, a *active) {
-	res := a.rec.Run.Result
+	r := q.snap(a)
+	res := r.Run.Result
 	start := time.Now()
 	var outputs []Output
 	var err error
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-		outputs, err = q.c.Outputs.Collect(ctx, q.c.Executor, a.rec, res)
+		outputs, err = q.c.Outputs.Collect(ctx, q.c.Executor, r, res)
 		if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, engine.ErrNotReady) && !errors.Is(err, engine.ErrUnreachable) {
 			break
 		}
-		q.c.Log.Warn("keeping the outputs of a job; it is tried again", "job", a.rec.Job.ID, "error", err)
+		q.c.Log.Warn("keeping the outputs of a job; it is tried again", "job", a.id, "error", err)
 		select {
 		case <-ctx.Done():
 			err = ctx.Err()
@@ -33,7 +34,7 @@ func (q *Queue) collect(ctx context.Context, a *active) {
 	cause := context.Cause(ctx)
 	switch {
 	case errors.Is(cause, errCanceled):
-		_ = q.c.Outputs.Remove(a.rec.Job.ID)
+		_ = q.c.Outputs.Remove(a.id)
 		q.broke(ctx, a, cause)
 		return
 	case err != nil && errors.Is(cause, ErrDraining):
@@ -45,7 +46,7 @@ func (q *Queue) collect(ctx context.Context, a *active) {
 		err = errors.Join(engine.ErrLost, err)
 		fallthrough
 	case err != nil:
-		_ = q.c.Outputs.Remove(a.rec.Job.ID)
+		_ = q.c.Outputs.Remove(a.id)
 		q.broke(ctx, a, err)
 		return
 	}

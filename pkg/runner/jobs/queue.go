@@ -89,7 +89,8 @@ type Queue struct {
 
 // active is a job in memory.
 type active struct {
-	rec    *Record
+	id     string
+	rec    *Record // guarded by the queue's mu; see snap
 	stream *stream
 	cancel context.CancelCauseFunc // of the run; nil while it waits
 	lease  *Lease
@@ -174,11 +175,20 @@ func NewQueue(ctx context.Context, c Config) (*Queue, error) {
 }
 
 func newActive(r *Record) *active {
-	return &active{rec: r, stream: newStream(r.Run.LastEvent), done: make(chan struct{}), since: r.Job.CreatedAt}
+	return &active{id: r.Job.ID, rec: r, stream: newStream(r.Run.LastEvent), done: make(chan struct{}), since: r.Job.CreatedAt}
+}
+
+// snap is a job as it is now, for who drives it without holding mu: a caller
+// may cancel it meanwhile.
+func (q *Queue) snap(a *active) *Record {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	r := *a.rec
+	return &r
 }
 
 func (a *active) ticket() Ticket {
-	return Ticket{Job: a.rec.Job.ID, Priority: a.rec.Work.Priority, NotBefore: a.rec.Run.NotBefore}
+	return Ticket{Job: a.id, Priority: a.rec.Work.Priority, NotBefore: a.rec.Run.NotBefore}
 }
 
 // Submit stores a job and queues it. It is durable when Submit returns. With

@@ -149,10 +149,10 @@ func TestJobsAgainstAModel(t *testing.T) {
 			switch op {
 			case "submit":
 				r := record(fmt.Sprintf("job_%02d", i))
+				ids = append(ids, r.Job.ID) // from here on it is the queue's
 				if _, _, err := q.Submit(ctx, r, "", ""); err != nil {
 					t.Fatal(err)
 				}
-				ids = append(ids, r.Job.ID)
 			case "cancel":
 				if len(ids) > 0 {
 					if _, err := q.Cancel(ctx, rapid.SampledFrom(ids).Draw(t, "id")); err != nil && !errors.Is(err, ErrFinal) {

@@ -165,7 +165,7 @@ func (q *Queue) drive(ctx context.Context, a *active) {
 		if !q.begin(ctx, a) {
 			return
 		}
-		if a.rec.Run.Result != nil {
+		if q.snap(a).Run.Result != nil {
 			break
 		}
 		res, err := q.bounded(ctx, a)
@@ -176,7 +176,7 @@ func (q *Queue) drive(ctx context.Context, a *active) {
 			q.keepResult(ctx, a, res)
 			break
 		}
-		if a.resume && errors.Is(err, engine.ErrLost) && ctx.Err() == nil && a.rec.Job.Attempts <= q.retries(a.rec) {
+		if r := q.snap(a); a.resume && errors.Is(err, engine.ErrLost) && ctx.Err() == nil && r.Job.Attempts <= q.retries(r) {
 			// The engine that had it is gone too.
 			a.resume = false
 			continue
@@ -201,14 +201,14 @@ var errPanicked = errors.New("the runner failed")
 // the job is lost.
 func (q *Queue) recovered(ctx context.Context, a *active) {
 	if v := recover(); v != nil {
-		q.c.Log.Error("panic while a job ran", "job", a.rec.Job.ID, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+		q.c.Log.Error("panic while a job ran", "job", a.id, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 		q.broke(ctx, a, errPanicked)
 	}
 }
 
 // bounded makes an attempt within the time that one may take.
 func (q *Queue) bounded(ctx context.Context, a *active) (*engine.Result, error) {
-	limit := q.limit(a.rec)
+	limit := q.limit(q.snap(a))
 	if limit <= 0 {
 		return q.attempt(ctx, a)
 	}
@@ -258,14 +258,15 @@ func (q *Queue) begin(ctx context.Context, a *active) bool {
 	q.mu.Unlock()
 	switch {
 	case err == nil:
-		q.c.Log.Info("job started", "job", a.rec.Job.ID, "workflow", a.rec.Job.Workflow, "attempt", a.rec.Job.Attempts)
+		r := q.snap(a)
+		q.c.Log.Info("job started", "job", a.id, "workflow", r.Job.Workflow, "attempt", r.Job.Attempts)
 		return true
 	case errors.Is(err, ErrFenced):
-		q.c.Log.Warn("the job is another runner's", "job", a.rec.Job.ID)
+		q.c.Log.Warn("the job is another runner's", "job", a.id)
 		q.abandon(a)
 	default:
 		// Nothing may run that is not stored.
-		q.c.Log.Error("storing the start of a job; it waits", "job", a.rec.Job.ID, "error", err)
+		q.c.Log.Error("storing the start of a job; it waits", "job", a.id, "error", err)
 		q.waitAgain(ctx, a, time.Now().Add(time.Second))
 	}
 	return false

@@ -94,7 +94,8 @@ func (s *Supervisor) life(ctx context.Context) (lived time.Duration, err error) 
 	// Over with the process, so that nothing waits for a dead one.
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	sess := &session{o: s.o, ctx: ctx, end: end}
+	// The log may speak before the address is known.
+	sess := &session{o: s.o, ctx: ctx, end: end, socket: newSocket(nil, s.o.Log)}
 	// The first lines say which packs were not imported.
 	if l, ok := s.p.(logged); ok {
 		defer l.OnLog(sess.logLine)()
@@ -104,7 +105,7 @@ func (s *Supervisor) life(ctx context.Context) (lived time.Duration, err error) 
 	}
 	sess.client = newClient(s.p.URL())
 	defer sess.client.close()
-	sess.socket = newSocket(sess.client, s.o.Log)
+	sess.socket.client = sess.client
 	var work sync.WaitGroup
 	defer work.Wait()
 	defer end(nil)
