@@ -409,7 +409,7 @@ func (ch *checker) link(to *catalog.Class, s *catalog.InputSpec, link []any) (e 
 	if ex != nil {
 		ch.record(from, false, failure("exception_during_inner_validation", "Validating a node before it raised", ex.message,
 			obj("input_name", s.Name, "input_config", ch.config(to.Name, s.Name), "exception_message", ex.message, "exception_type", ex.kind, "traceback", []any{}, "linked_node", link)))
-		return nil, false, nil
+		return nil, false, nil //nolint:nilerr // recorded above, as ComfyUI does
 	}
 	return nil, ok, nil
 }
